@@ -1,0 +1,173 @@
+"""The model contract: one file in this folder is one model, readable from top to bottom in a minute.
+
+A model file defines, in this order:
+
+    NAME                                what it is served as: /v1/models/NAME
+    data() -> Data                      training and held-out data; deterministic, offline
+    network() -> keras.Model            the network, compiled
+    fit(network, data, callbacks)       fits it and returns Keras's History; passes `callbacks` on to Keras
+    serving(network)                    the signature: a tf.function with an input_signature, from what a client sends
+                                        (numbers, PNG or WAV bytes) to a dict of what it gets back
+    metrics(predictions, targets)       numbers by name, from the network's predictions on the held-out data
+    GATES                               what those numbers must meet: a candidate that does not is refused
+    EXAMPLES                            inputs with their right answers: asked of every deployment
+
+It may define, too:
+
+    LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
+    PREDICTIONS                         the output of the signature that metrics() is given; needed where there are several
+    features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
+    VARIANTS                            compressed forms of the model, each with what it must save and may cost
+    SIGNATURE                           a number, raised to declare that clients must change
+    refresh()                           brings its data, files below model/, up to date; the only part that may use the network
+
+It is seeded by the pipeline; anything else that is random in it makes two trainings of one commit differ.
+A file whose name begins with an underscore is shared code, not a model.
+"""
+
+import base64
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+PARTS = ["NAME", "data", "network", "fit", "serving", "metrics", "GATES", "EXAMPLES"]
+OPTIONAL = {
+    "LABELS": [],
+    "PREDICTIONS": None,
+    "features": lambda inputs: inputs,
+    "VARIANTS": [],
+    "SIGNATURE": 1,
+    "refresh": None,
+}
+
+
+class ContractError(Exception):
+    """A model file that does not keep the contract; the message names the file and the defect."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs as a client sends them (numbers, or an object array of bytes), and targets: the first dimension is the example."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Data:
+    train: Split
+    held_out: Split
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A bound on a metric of the held-out data; exactly one of `at_most` and `at_least`, in the metric's unit. NaN never passes.
+
+    `slack` is how much worse than the model that serves now a candidate may be (`./pipeline evaluate --against ENV`).
+    """
+
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+    slack: float = 0.0
+
+    def passes(self, value: float) -> bool:
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+    def loss(self, before: float, after: float) -> float:
+        """By how much `after` is worse than `before`; negative if it is better, NaN if either is."""
+        return before - after if self.at_most is None else after - before
+
+    @property
+    def bound(self) -> str:
+        return f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+
+
+TECHNIQUES = ["int8", "litert"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A compressed form of the model, with its gates.
+
+    `technique` is "int8" (served as NAME_int8 beside the original) or "litert" (a file for phones and small devices, edge/NAME.tflite).
+    `size_at_most` is a share of the original's weights in bytes; `loss_at_most` is how much worse than the original it may be in
+    `metric`, one that a gate is on, in that metric's unit.
+    """
+
+    technique: str
+    size_at_most: float
+    metric: str
+    loss_at_most: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """Named inputs of the signature, its right answers, and how far (absolute) a number in an answer may be off.
+
+    Values are nested lists, as in TensorFlow Serving's REST API: numbers, strings, or {"b64": "…"} for bytes.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    tolerance: float
+
+
+def b64(file: str) -> dict[str, str]:
+    """A file below model/ as a value of an example."""
+    return {"b64": base64.b64encode((Path(__file__).parent / file).read_bytes()).decode()}
+
+
+def load(module: str) -> ModuleType:
+    """Imports `model/MODULE.py` and checks it against the contract. Raises ContractError."""
+    file = f"model/{module}.py"
+    try:
+        loaded = importlib.import_module(f"model.{module}")
+    except SyntaxError as error:
+        raise ContractError(f"{os.path.relpath(error.filename or '')}, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    if missing := [part for part in PARTS if not hasattr(loaded, part)]:
+        raise ContractError(f"{file} defines no {' and no '.join(missing)}")
+    for part, default in OPTIONAL.items():
+        if not hasattr(loaded, part):
+            setattr(loaded, part, default)
+    _check(file, loaded)
+    return loaded
+
+
+def _check(file: str, loaded: ModuleType) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", str(loaded.NAME)):
+        raise ContractError(
+            f"{file}: NAME {loaded.NAME!r} may hold only letters, digits, '_', '.' and '-': it is part of a URL"
+        )
+    if not loaded.GATES:
+        raise ContractError(f"{file}: GATES is empty: a model without a gate is never released")
+    for gate in loaded.GATES:
+        if (gate.at_most is None) == (gate.at_least is None):
+            raise ContractError(f"{file}: the gate on {gate.metric!r} needs one bound: at_most or at_least")
+    if not loaded.EXAMPLES:
+        raise ContractError(f"{file}: EXAMPLES is empty: a deployment could not be verified")
+    if type(loaded.SIGNATURE) is not int or loaded.SIGNATURE < 1:
+        raise ContractError(f"{file}: SIGNATURE must be a whole number from 1, not {loaded.SIGNATURE!r}")
+    _check_variants(file, loaded)
+
+
+def _check_variants(file: str, loaded: ModuleType) -> None:
+    for variant in loaded.VARIANTS:
+        if variant.technique not in TECHNIQUES:
+            raise ContractError(f"{file}: there is no variant {variant.technique!r}; there is: {', '.join(TECHNIQUES)}")
+        if variant.metric not in [gate.metric for gate in loaded.GATES]:
+            raise ContractError(
+                f"{file}: variant {variant.technique!r} is measured by {variant.metric!r}, which no gate is on"
+            )
+    techniques = [variant.technique for variant in loaded.VARIANTS]
+    if len(set(techniques)) < len(techniques):
+        raise ContractError(f"{file}: VARIANTS names a technique twice")
