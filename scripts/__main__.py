@@ -1,0 +1,100 @@
+"""The command line: the verbs in pipeline order, and the one error boundary."""
+
+import argparse
+import ast
+import importlib
+import os
+import shlex
+import sys
+import traceback
+from pathlib import Path
+
+from scripts import _requirements, _settings
+from scripts._errors import YourTurn
+
+VERBS = [  # in the order of the pipeline
+    *("up", "down", "doctor", "init", "protect"),
+    *("train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
+    *("promote", "diff", "deploy", "verify", "rollback", "status", "history", "lint", "test"),
+]
+STEPS = [  # what only the workflows call, and who looks into why one of them failed
+    *("report", "conclude"),
+    *("find", "attestation", "changed", "connect", "publish"),
+    *("refresh", "propose", "ledgers", "drift", "preview"),
+]
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one verb. Returns 0; 1 your turn (an error that says what to do next), 130 Ctrl-C, 3 a bug in the pipeline."""
+    try:
+        return _run(arguments)
+    except YourTurn as error:
+        from scripts import _github  # here: help and most verbs have nothing to say to it
+
+        print(error.render(), file=sys.stderr)
+        _github.annotate("error", f"{error.problem}\nnext: {error.remedy}")
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing is half-written; the same command again goes on", file=sys.stderr)
+        return 130
+    except Exception:
+        return _report_bug(arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    verb, rest = _choose(arguments)
+    module = importlib.import_module(f"scripts.{_module(verb)}")
+    parser = argparse.ArgumentParser(
+        f"./pipeline {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    getattr(module, "add_arguments", lambda parser: None)(parser)
+    namespace, unknown = parser.parse_known_args(rest)
+    options = vars(namespace)
+    if getattr(module, "PASSES_ON", False):
+        options["rest"] = unknown
+    elif unknown:
+        raise YourTurn(f"{verb} has no option {unknown[0]!r}", f"./pipeline {verb} --help")
+    _requirements.ensure(getattr(module, "NEEDS", "base"))
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # notes on the processor and on its own protos; what matters is raised
+    return module.run(**options)
+
+
+def _choose(arguments: list[str]) -> tuple[str, list[str]]:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        sys.exit(0)
+    if arguments[0] not in VERBS + STEPS:
+        meant = _settings.did_you_mean(arguments[0], VERBS + STEPS)
+        raise YourTurn(f"unknown verb {arguments[0]!r}{meant}", "./pipeline --help")
+    return arguments[0], arguments[1:]
+
+
+def _module(verb: str) -> str:
+    return verb.replace("-", "_")
+
+
+def _help() -> str:
+    def lines(verbs: list[str]) -> list[str]:
+        return [f"  {verb:<11} {_summary(verb)}" for verb in verbs]
+
+    usage = "usage: ./pipeline VERB [options]     (./pipeline VERB --help says more)"
+    return "\n".join([usage, "", *lines(VERBS), "", "Steps of the workflows:", "", *lines(STEPS)])
+
+
+def _summary(verb: str) -> str:
+    """The first line of the verb's docstring, read rather than imported: that is all the help needs of each."""
+    text = Path(__file__).with_name(f"{_module(verb)}.py").read_text()
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+def _report_bug(arguments: list[str]) -> int:
+    traceback.print_exc()
+    print("\nThis is a bug in the pipeline. Please report it with the lines above and these:", file=sys.stderr)
+    print(f"  ./pipeline {shlex.join(arguments)}\n  Python {sys.version.split()[0]} on {sys.platform}", file=sys.stderr)
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

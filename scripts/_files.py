@@ -1,0 +1,72 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """NaN is refused: it is no JSON."""
+    write(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def directory(path: Path) -> Generator[Path]:
+    """A folder to fill, which takes the place of `path` when the block ends well and is gone when it does not."""
+    partial = path.with_name(f".{path.name}.partial")
+    remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        remove(partial)
+        raise
+    remove(path)
+    partial.rename(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder by first renaming it, so that nobody sees half of it."""
+    if path.exists():
+        gone = path.with_name(f".{path.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        path.rename(gone)
+        shutil.rmtree(gone)
+
+
+def link(path: Path, target: Path) -> None:
+    """Points the symbolic link `path` at `target` (beside or below it), in one step."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(os.path.relpath(target, path.parent))
+    partial.replace(path)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below `folder`, by its path relative to it."""
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Fills the folder `target` with hard links to the files of `source`: nothing is copied, and neither ever changes a file in place."""
+    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)

@@ -1,0 +1,11 @@
+"""What a check of `doctor` finds: there, missing, or off."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    subject: str
+    state: str  # ok, missing, or off: not there, and not needed
+    text: str
+    remedy: str = ""

@@ -1,0 +1,38 @@
+"""Which environments a push concerns: those with a release whose manifests render otherwise than at --since REVISION
+
+Given ENV, that one. The names go to standard output as JSON.
+"""
+
+import argparse
+import json
+
+from scripts import _console, _environments, _git, _github, _manifests, _overlay
+from scripts._errors import YourTurn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", nargs="?", help="a folder of k8s/overlays")
+    parser.add_argument("--since", metavar="REVISION", default="", help="what was there before the push")
+
+
+def run(environment: str | None, since: str) -> int:
+    names = _environments.names()[1:]
+    if environment:
+        _environments.check(environment, names)
+        found = [environment]
+    else:
+        found = [name for name in names if _overlay.Overlay(name).release() and _differs(name, since)]
+    _console.say(f"  changed    {', '.join(found) or 'no environment'}")
+    _github.output(environments=json.dumps(found))
+    print(json.dumps(found))
+    return 0
+
+
+def _differs(environment: str, since: str) -> bool:
+    if not since or not _git.exists(since):
+        return True  # the first push of a branch, or a history that was rewritten
+    try:
+        before = _manifests.render(environment, since, None)
+    except YourTurn:
+        return True
+    return bool(_manifests.between(before, _manifests.render(environment, "HEAD", None)))

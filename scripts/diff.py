@@ -1,0 +1,32 @@
+"""What `deploy ENV` would change in the cluster; or, with --against, what changed in its manifests since a git revision
+
+The second needs no cluster. Exit 0 whether or not there is a difference.
+"""
+
+import argparse
+
+from scripts import _console, _environments, _git, _manifests
+from scripts._errors import YourTurn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="a folder of k8s/overlays")
+    parser.add_argument("--against", metavar="REVISION", help="a commit, branch or tag, in place of the cluster")
+
+
+def run(environment: str, against: str | None) -> int:
+    _environments.check(environment, _environments.names()[1:])
+    if against:
+        if not _git.exists(against):
+            raise YourTurn(f"this clone has no revision {against!r}", "git fetch, or name another one")
+        lines = _manifests.between(*(_manifests.render(environment, revision, None) for revision in (against, "HEAD")))
+    else:
+        target = _environments.reachable(environment)
+        if not target:
+            return 0
+        lines = target.drift()
+    for line in lines:
+        print(line)
+    if not lines:
+        _console.say(f"  diff       {environment}: no difference")
+    return 0

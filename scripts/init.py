@@ -1,0 +1,107 @@
+"""Sets the few settings that a fork may want, in pyproject.toml; without options it asks. Nothing needs it, twice changes nothing
+
+Only the values change: comments, order and every other line stay. What a release serves, where its image goes, and which cluster an
+environment is; all else has its default there, with a comment.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tomlkit
+
+from scripts import _console, _environments, _files, _image, _models, _settings
+from scripts._errors import YourTurn
+
+IMAGE = re.compile(
+    r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
+)  # the distribution specification's, with a registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="NAME", action="append", help="what a release serves: a file in model/; may be repeated"
+    )
+    parser.add_argument("--image", metavar="NAME", help="REGISTRY/NAME of the image; '' for ghcr.io/OWNER/REPOSITORY")
+    parser.add_argument(
+        "--context",
+        metavar="ENV=NAME",
+        action="append",
+        help="kubectl's name of the cluster of ENV, for deployments from here; may be repeated",
+    )
+
+
+def run(model: list[str] | None, image: str | None, context: list[str] | None) -> int:
+    settings = _settings.read()
+    if model is None and image is None and context is None:
+        if not sys.stdin.isatty():
+            raise YourTurn("init asks, and nobody is at the terminal", "./pipeline init --help names its options")
+        model, image, contexts = _ask(settings)
+    else:
+        contexts = dict(_pair(text) for text in context or [])
+    before = _settings.FILE.read_text()
+    after = _with(before, _checked(settings, model, image, contexts))
+    if after == before:
+        _console.say(f"  init       {_settings.FILE} says that already: nothing changed")
+        return 0
+    _files.write(_settings.FILE, after)
+    for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
+        if old != new:
+            _console.say(f"  init       {new.strip()}")
+    _console.say(f"next: git commit -m 'Settings' {_settings.FILE}, then ./pipeline doctor")
+    return 0
+
+
+def _ask(settings: _settings.Settings) -> tuple[list[str], str, dict[str, str]]:
+    """Enter keeps what is set."""
+    _console.say("Enter keeps what stands in brackets.")
+    models = _answer("models, by spaces", " ".join(settings.models)).split()
+    image = _answer(f"image (empty: {_image.name()})" if not settings.image else "image", settings.image)
+    names = _environments.names()[1:]
+    return models, image, {name: _answer(f"kubectl's context of {name}", settings.context(name)) for name in names}
+
+
+def _answer(question: str, current: str) -> str:
+    print(f"{question} [{current}]: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() or current
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise YourTurn(
+            f"--context {text}: that is no ENV=NAME", "--context dev=NAME; kubectl config get-contexts lists them"
+        )
+    return name, value
+
+
+def _checked(
+    settings: _settings.Settings, model: list[str] | None, image: str | None, contexts: dict[str, str]
+) -> Callable[[Any], None]:
+    """What is to be set, on the parsed table. Raises YourTurn for a value that no verb could use."""
+    if model:
+        _models.chosen(model)
+    if image and not IMAGE.fullmatch(image):
+        problem = f"{image!r} is no image: REGISTRY/NAME, in lower case and without a tag"
+        raise YourTurn(problem, "./pipeline init --image registry.example.com/team/name")
+    for name in contexts:
+        _environments.check(name, _environments.names()[1:])
+
+    def set_all(table: Any) -> None:
+        if model and model != settings.models:
+            table["models"] = model
+        if image is not None and image != settings.image:
+            table["image"] = image
+        for name, value in contexts.items():
+            if value != settings.context(name):
+                table.setdefault("environments", {}).setdefault(name, tomlkit.inline_table())["context"] = value
+
+    return set_all
+
+
+def _with(text: str, set_all: Callable[[Any], None]) -> str:
+    document = tomlkit.parse(text)
+    set_all(document["tool"]["pipeline"])
+    return tomlkit.dumps(document)

@@ -1,0 +1,102 @@
+"""Checks everything in this repository that can be checked without running it; says what it skipped for want of a tool
+
+Code, types, workflows, the files that GitHub reads, Dockerfiles, shell scripts. Any failure is exit 1.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts import _console, _settings
+from scripts._errors import YourTurn
+
+NEEDS = "dev"
+BIN = Path(sys.executable).parent  # where the locked tools are
+
+
+@dataclass(frozen=True)
+class Check:
+    """A program and its arguments; `files` are patterns, of which `but` is none; where nothing matches there is nothing to check."""
+
+    command: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    but: str = ""
+    locked: bool = True  # else it may be missing
+
+    def words(self) -> list[str]:
+        found = [str(path) for pattern in self.files for path in sorted(Path().glob(pattern)) if path.is_file()]
+        return [*self.command, *(path for path in found if path != self.but)]
+
+    def program(self) -> str | None:
+        found = BIN / self.command[0]
+        return str(found) if found.exists() else shutil.which(self.command[0])
+
+
+def _schema(name: str, *files: str, but: str = "") -> Check:
+    return Check(("check-jsonschema", "--builtin-schema", f"vendor.{name}"), files, but)
+
+
+WORKFLOWS, ACTIONS = ".github/workflows/*.yml", ".github/actions/*/action.yml"
+CHOOSER = ".github/ISSUE_TEMPLATE/config.yml"
+CHECKS = {
+    "code": Check(("ruff", "check", "--quiet", "--output-format=concise")),
+    "format": Check(("ruff", "format", "--check", "--quiet")),
+    "types": Check(("ty", "check", "--no-progress", "--output-format=concise")),
+    "actionlint": Check(("actionlint", "-no-color"), (WORKFLOWS,), locked=False),
+    # The pedantic persona asks for a reason beside each permission, and for names, limits and locks of everything.
+    "zizmor": Check(("zizmor", "--persona=pedantic", "--no-progress", "--quiet", "--offline", ".")),
+    "workflows": _schema("github-workflows", WORKFLOWS),
+    "actions": _schema("github-actions", ACTIONS),
+    "dependabot": _schema("dependabot", ".github/dependabot.yml"),
+    "forms": _schema("github-issue-forms", ".github/ISSUE_TEMPLATE/*.yml", but=CHOOSER),
+    "chooser": _schema("github-issue-config", CHOOSER),
+    "dockerfile": Check(("hadolint",), ("serving/Dockerfile",)),
+    "shell": Check(("shellcheck",), ("requirements/compile", ".ci/*", "k8s/clusters/*/cluster")),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"some of: {', '.join(CHECKS)}; none: all")
+    parser.add_argument("--online", action="store_true", help="zizmor also asks GitHub what is known of the actions")
+
+
+def run(checks: list[str], online: bool) -> int:
+    names = checks or list(CHECKS)
+    for name in names:
+        if name not in CHECKS:
+            raise YourTurn(f"no check {name!r}{_settings.did_you_mean(name, CHECKS)}", "name one of these, or none")
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        failed = [
+            name for name, good in zip(names, pool.map(lambda n: check(n, online), names), strict=True) if not good
+        ]
+    if failed:
+        raise YourTurn(
+            f"not clean: {', '.join(failed)}", f"mend what the lines above say, then ./pipeline lint {' '.join(failed)}"
+        )
+    return 0
+
+
+def check(name: str, online: bool = False) -> bool:
+    """Runs one check and says its result. Returns False if it found something; a tool that is not there finds nothing."""
+    check = CHECKS[name]
+    program = check.program()
+    if not program and not check.locked:
+        _console.say(f"  skipped    {name}: {check.command[0]} is not installed")
+        return True
+    words = check.words()
+    if check.files and len(words) == len(check.command):
+        _console.say(f"  skipped    {name}: there is no {' '.join(check.files)}")
+        return True
+    arguments = [word for word in words[1:] if not (online and word == "--offline")]
+    # BIN first: actionlint looks for shellcheck there.
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([program or words[0], *arguments], capture_output=True, text=True, env=environment)
+    _console.say(f"  {'failed' if done.returncode else 'clean':<10} {name}")
+    if done.returncode:
+        _console.say((done.stdout + done.stderr).rstrip())
+    return not done.returncode

@@ -1,0 +1,45 @@
+"""The candidate of a pull request in a namespace of its own, preview-NUMBER; --sweep removes those whose pull request is closed
+
+The manifests are those of the first environment as this checkout has them, without what makes it reachable from outside; the image is the
+one that `push --preview` brought to the registry; it is verified as everywhere. KUBECONFIG says which cluster.
+"""
+
+import argparse
+import os
+
+from scripts import _console, _delivery, _github, _preview
+from scripts._errors import YourTurn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("number", nargs="?", type=int, metavar="NUMBER", help="of the pull request")
+    parser.add_argument("--sweep", action="store_true", help="remove the previews of closed pull requests")
+
+
+def run(number: int | None, sweep: bool) -> int:
+    if (number is None) != sweep:
+        raise YourTurn("preview takes the number of a pull request, or --sweep", "./pipeline preview --help")
+    if not os.environ.get("KUBECONFIG"):
+        _console.say(
+            "  skipped    no cluster is configured for previews: set the variable CLUSTER of the environment preview"
+        )
+        return 0
+    if number is None:
+        removed = list(_preview.sweep())
+        _console.say(f"  preview    removed: {', '.join(removed) or 'none, every one belongs to an open pull request'}")
+        return 0
+    return _deploy(_preview.Preview(number))
+
+
+def _deploy(preview: _preview.Preview) -> int:
+    candidate = preview.candidate()
+    preview.prepare(candidate)
+    preview.create()
+    with preview.exclusively("preview"):
+        _delivery.deliver(preview, candidate, "deploy", "")
+    ask = f"kubectl --namespace {preview.namespace} port-forward service/serving 8501"
+    _console.say(f"next: {ask}")
+    _github.summary(
+        f"Release `{candidate.release.name}` serves in namespace `{preview.namespace}`, verified. Ask it: `{ask}`"
+    )
+    return 0

@@ -1,0 +1,80 @@
+"""Writes a release into the overlay of ENV: the image's digest and release.json, as one commit
+
+The release is that of the environment before ENV in the order of pyproject.toml, or of --from, or any that a ledger knows by --release;
+for the first environment, the candidate that `push` has brought to the registry. Nothing is built again, and no cluster is asked:
+`deploy` does that. With --publish the commit is made on top of origin's branch: pushed there, or proposed as a pull request, as the
+settings say.
+"""
+
+import argparse
+
+from scripts import _console, _delivery, _environments, _lock, _overlay, _promotion, _release, _settings
+from scripts._delivery import Entry
+from scripts._errors import YourTurn
+from scripts._release import Release
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", nargs="?", help="a folder of k8s/overlays")
+    parser.add_argument("--after", metavar="ENV", help="in place of ENV: the environment that follows this one, if any")
+    parser.add_argument(
+        "--from", dest="source", metavar="ENV", help="the environment whose release it is, or `candidate`"
+    )
+    parser.add_argument("--release", metavar="RELEASE", help="its name or version, as history shows them")
+    parser.add_argument("--reason", default="", help="why; a release that was rolled back there needs one")
+    parser.add_argument("--publish", action="store_true", help="to origin, as a push or as a pull request")
+    parser.add_argument("--dispatch", action="store_true", help="and start the workflow that deploys what was pushed")
+
+
+def run(
+    environment: str | None,
+    after: str | None,
+    source: str | None,
+    release: str | None,
+    reason: str,
+    publish: bool,
+    dispatch: bool,
+) -> int:
+    names = _environments.names()[1:]
+    if after:
+        _environments.check(after, names)
+        environment = next(iter(names[names.index(after) + 1 :]), None)
+        if not environment:
+            _console.say(f"  promote    {after} is the last environment: nothing follows it")
+            return 0
+    if not environment:
+        raise YourTurn("promote needs an environment", f"./pipeline promote {names[0]}")
+    _environments.check(environment, names)
+    place = names.index(environment)
+    origin = source or after or (names[place - 1] if place else "candidate")
+    chosen = _overlay.Overlay(environment).find(release) if release else _source(origin, names)
+    entry = Entry(_delivery.now(), "promote", chosen.label, "promoted", reason)
+    if publish:
+        _promotion.publish(environment, chosen, entry, _settings.read().by(environment), dispatch)
+    elif not _promotion.was_rolled_back(environment, chosen, reason):
+        commit(environment, chosen, entry)
+    return 0
+
+
+def commit(environment: str, release: Release, entry: Entry) -> None:
+    """As a commit of this checkout."""
+    with _lock.held("promote"):
+        made = _overlay.Overlay(environment).write(release, "HEAD", entry)
+    _console.say(
+        f"  promote    {environment}: release {release.name}, version {release.version}, in commit {made[:12]}"
+        if made
+        else f"  promote    {environment} has release {release.name} already: nothing to commit"
+    )
+    _console.say(f"next: ./pipeline deploy {environment}")
+
+
+def _source(name: str, names: list[str]) -> Release:
+    if name == "candidate":
+        release = _release.read()
+    else:
+        _environments.check(name, names)
+        release = _overlay.Overlay(name).release()
+    if not release:
+        raise YourTurn(f"{name} has no release to promote", f"./pipeline promote {name}, or --from candidate")
+    release.image  # noqa: B018  (raises where no registry has it)
+    return release

@@ -1,0 +1,82 @@
+"""Protects the main branch on GitHub by .github/rulesets/main.json: the check `ci`, a review, no force push; twice changes nothing
+
+Asks GitHub by `gh`, as an administrator of the repository. Where the variable PIPELINE_APP_ID names a GitHub App, that App may pass: then
+the pipeline commits its ledger directly, and otherwise by a pull request.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scripts import _console, _fork, _github
+from scripts._errors import YourTurn
+from scripts._github import Refused
+
+FILE = Path(".github/rulesets/main.json")
+
+
+def run() -> int:
+    wanted = _wanted()
+    try:
+        here = _find(wanted["name"])
+        if here and _is_same(here, wanted):
+            _console.say(f"  protect    the ruleset {wanted['name']} is in force as {FILE} says: nothing changed")
+            return 0
+        method, path = ("PUT", f"rulesets/{here['id']}") if here else ("POST", "rulesets")
+        _github.api(method, path, wanted)
+    except Refused as error:
+        raise _explained(error) from error
+    _console.say(
+        f"  protect    the ruleset {wanted['name']} is {'changed' if here else 'new'}: {_github.url('settings/rules')}"
+    )
+    return 0
+
+
+def _wanted() -> dict[str, Any]:
+    ruleset = json.loads(FILE.read_text())
+    if app := _app():
+        ruleset["bypass_actors"].append({"actor_id": app, "actor_type": "Integration", "bypass_mode": "always"})
+    return ruleset
+
+
+def _app() -> int | None:
+    try:
+        return int(_github.api("GET", "actions/variables/PIPELINE_APP_ID")["value"])
+    except Refused as error:
+        if error.status != 404:
+            raise _explained(error) from error
+        return None
+
+
+def _find(name: str) -> dict[str, Any] | None:
+    """The ruleset of this repository so called, whole: the list has only its head."""
+    for ruleset in _github.api("GET", "rulesets?per_page=100"):
+        if ruleset["name"] == name and ruleset.get("source_type", "Repository") == "Repository":
+            return _github.api("GET", f"rulesets/{ruleset['id']}")
+    return None
+
+
+def _is_same(here: Any, wanted: Any) -> bool:
+    """Whether GitHub has all that is wanted; it adds defaults of its own to what it was given, and keeps no order."""
+    if isinstance(wanted, dict):
+        return isinstance(here, dict) and all(key in here and _is_same(here[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        left = list(here) if isinstance(here, list) else []
+        for item in wanted:
+            match = next((other for other in left if _is_same(other, item)), None)
+            if match is None:
+                return False
+            left.remove(match)
+        return not left
+    return here == wanted
+
+
+def _explained(error: Refused) -> YourTurn:
+    if _fork.is_the_plan(error):
+        problem = "rulesets of a private repository need GitHub Pro, Team or Enterprise, and this plan has none"
+        return YourTurn(
+            problem, "make the repository public, or change the plan; until then merge only what is green and reviewed"
+        )
+    if error.status in (403, 404):
+        return YourTurn(error.problem, "ask an administrator of the repository, or gh auth refresh --scopes repo")
+    return error

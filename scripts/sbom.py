@@ -1,0 +1,44 @@
+"""Lists what is in the image: build/release/sbom.spdx.json, and licences.md with the packages under each licence"""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from scripts import _console, _engine, _files, _image, _release
+from scripts._errors import YourTurn
+
+NEEDS = "dev"
+NONE_STATED = {"NONE", "NOASSERTION", ""}
+
+
+def run() -> int:
+    release = _release.read()
+    note = _image.note(release)
+    _engine.client()
+    with _console.stage("sbom") as stage:
+        document = _scan(note["id"])
+        _files.write(release.folder / "sbom.spdx.json", json.dumps(document, indent=1))
+        _files.write(release.folder / "licences.md", _licences(note["reference"], document))
+        stage.result = f"{len(document['packages'])} packages; build/release/licences.md"
+    return 0
+
+
+def _scan(image: str) -> dict:
+    """The image's bill of materials by syft, as SPDX 2.3."""
+    command = [Path(sys.executable).with_name("syft"), "scan", f"docker:{image}", "--quiet", "--output", "spdx-json"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise YourTurn(f"syft cannot read the image: {result.stderr.strip()}", "./pipeline image, then ./pipeline sbom")
+    return json.loads(result.stdout)
+
+
+def _licences(reference: str, document: dict) -> str:
+    packages = defaultdict(set)
+    for package in document["packages"]:
+        stated = {package.get("licenseDeclared", ""), package.get("licenseConcluded", "")} - NONE_STATED
+        for licence in stated or {"none stated"}:
+            packages[licence].add(f"{package['name']} {package.get('versionInfo', '')}".strip())
+    lines = [f"## {licence}\n\n{', '.join(sorted(names))}\n" for licence, names in sorted(packages.items())]
+    return "\n".join([f"# Licences in {reference}\n", *lines])
