@@ -1,0 +1,148 @@
+"""What happens to a deployment meanwhile: another deployer, a kill, pods and API servers that go away."""
+
+import shutil
+import signal
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from .environment import Environment
+
+Release = dict[str, Any]
+
+
+@pytest.fixture
+def small(dev: Environment, releases: dict[str, Release]) -> Environment:
+    dev.patch("replicas", replicas=1)
+    dev.deploy(releases["one"])
+    return dev
+
+
+def until(process: subprocess.Popen, begin: str) -> str:
+    """Reads what `process` says up to the line that begins so. Returns all of it; the process must not have ended."""
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith(f"  {begin}"):
+            return said
+    raise AssertionError(f"it ended before {begin!r}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("verb", "steps"),
+    [("deploy", ["change", "rollout", "deploy", "verify"]), ("rollback", ["change", "rollback", "verify", "ledger"])],
+)
+def test_a_deployer_killed_at_any_step_and_run_again(
+    small: Environment, releases: dict[str, Release], verb: str, steps: list[str]
+):
+    """And the load notices nothing. A rollback killed after its ledger was written is over: it is not run again."""
+    here, there = releases["one"], releases["two"]
+    if verb == "rollback":
+        small.deploy(there)
+        here, there = there, here
+    command = [verb, "dev", *(["--reason", "again"] if verb == "rollback" else [])]
+    with small.load() as load:
+        for step in steps:
+            if verb == "deploy":
+                small.promote(there)
+            process = small.start(*command)
+            until(process, step)
+            process.kill()
+            process.communicate()
+            if step != "ledger":
+                small.ok(*command)
+            small.serves(there)
+            here, there = there, here
+    load.check(here, there)
+
+
+def test_of_two_deployers_one_wins_and_the_other_says_so(small: Environment, releases: dict[str, Release]):
+    """In two checkouts, as two workflow runs are."""
+    small.promote(releases["two"])
+    other = small.fork.root.parent / "other"
+    shutil.copytree(small.fork.root, other, symlinks=True)
+    first = small.start("deploy", "dev")
+    until(first, "change")
+    here, small.fork.root = small.fork.root, other
+    error = small.refused("deploy", "dev")
+    small.fork.root = here
+    first.communicate()
+    assert f"another deployer is at work in dev: ./pipeline deploy (process {first.pid} on " in error
+    assert first.returncode == 0
+    small.serves(releases["two"])
+
+
+def test_a_pod_killed_during_a_rollout(dev: Environment, releases: dict[str, Release]):
+    dev.deploy(releases["one"])
+    dev.promote(releases["two"])
+    with dev.load() as load:
+        process = dev.start("deploy", "dev")
+        until(process, "rollout")
+        old = dev.get("pods")["items"][0]["metadata"]["name"]
+        dev.kubectl("delete", "pod", old, "--wait=false")
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+    load.check(releases["one"], releases["two"])
+    dev.serves(releases["two"])
+
+
+def test_an_api_server_that_is_gone_for_ten_seconds(small: Environment, releases: dict[str, Release]):
+    small.promote(releases["two"])
+    with small.load() as load:
+        process = small.start("deploy", "dev")
+        until(process, "change")
+        small.cluster.signal_api_server("STOP")
+        try:
+            threading.Event().wait(10)
+        finally:
+            small.cluster.signal_api_server("CONT")
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+    load.check(releases["one"], releases["two"])
+    small.serves(releases["two"])
+
+
+def test_the_drain_of_a_node_respects_the_budget(dev: Environment, releases: dict[str, Release]):
+    """Of two pods one may go; the other stays until its successor has a place, and answers."""
+    dev.deploy(releases["one"])
+    node = dev.get("nodes")["items"][0]["metadata"]["name"]
+    flags = ["--delete-emptydir-data", "--ignore-daemonsets", "--force", "--timeout=10s"]
+    drain = ["kubectl", f"--kubeconfig={dev.cluster.kubeconfig}", "drain", node, *flags]
+    with dev.load() as load:
+        try:
+            drained = subprocess.run(
+                [*drain, "--pod-selector=app.kubernetes.io/name=serving"], capture_output=True, text=True
+            )
+        finally:
+            dev.cluster.kubectl("uncordon", node)
+    assert drained.returncode == 1
+    assert "Cannot evict pod as it would violate the pod's disruption budget" in drained.stderr
+    load.check(releases["one"])
+    dev.kubectl("rollout", "status", "deployment/serving", "--timeout=60s")
+    dev.serves(releases["one"])
+
+
+def test_a_rollback_needs_no_registry_where_the_node_has_the_image(small: Environment, releases: dict[str, Release]):
+    small.deploy(releases["two"])
+    small.cluster.run_on_node(
+        "nft add table inet test; nft 'add chain inet test out { type filter hook output priority 0; }'"
+    )
+    small.cluster.run_on_node("nft add rule inet test out tcp dport 5000 reject")
+    try:
+        small.ok("rollback", "dev", "--reason", "the registry burns")
+        small.serves(releases["one"])
+    finally:
+        small.cluster.run_on_node("nft delete table inet test")
+
+
+def test_a_deployer_stopped_by_hand_lets_go(small: Environment, releases: dict[str, Release]):
+    small.promote(releases["two"])
+    process = small.start("deploy", "dev")
+    until(process, "change")
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    small.ok("deploy", "dev")
+    small.serves(releases["two"])

@@ -1,0 +1,143 @@
+"""What the cluster refuses before anything is changed: each in words, with what to do, and nothing is returned or corrected."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fork import ROOT
+from tests.test_overlays import EXPIRED, OVERLAYS, rendered
+
+from .conftest import Cluster
+from .environment import Environment
+
+Release = dict[str, Any]
+DEFINED = [  # kinds that components need and no bare cluster has, with any fields
+    ("podmonitors", "PodMonitor", "monitoring.coreos.com"),
+    ("httproutes", "HTTPRoute", "gateway.networking.k8s.io"),
+    ("grpcroutes", "GRPCRoute", "gateway.networking.k8s.io"),
+]
+
+
+@pytest.fixture
+def promoted(dev: Environment, releases: dict[str, Release]) -> Environment:
+    dev.promote(releases["one"])
+    return dev
+
+
+def with_token(dev: Environment, token: str) -> None:
+    config = json.loads(dev.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    dev.kubeconfig.write_text(json.dumps(config))
+
+
+def test_a_verb_that_the_role_does_not_allow(promoted: Environment):
+    head = promoted.fork.git("rev-parse", "HEAD")
+    promoted.kubectl("delete", "rolebinding", "deployer")
+    rule = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "create", "update", "delete"],
+    }
+    maps = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "less"},
+        "rules": [rule, maps],
+    }
+    promoted.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+    promoted.kubectl("create", "rolebinding", "less", "--role=less", f"--serviceaccount={promoted.namespace}:deployer")
+    error = promoted.refused("deploy", "dev")
+    assert 'cannot get resource "serviceaccounts"' in error
+    assert 'the missing rule is {apiGroups: [""], resources: [serviceaccounts], verbs: [get]}' in error
+    assert promoted.fork.git("rev-parse", "HEAD") == head
+
+
+def test_a_namespace_that_is_missing(promoted: Environment, cluster: Cluster, tmp_path: Path):
+    promoted.fork.edit("k8s/overlays/dev/kustomization.yaml", promoted.namespace, "nowhere")
+    promoted.fork.commit("nowhere")
+    promoted.kubeconfig = cluster.kubeconfig
+    error = promoted.refused("deploy", "dev")
+    assert (
+        error
+        == "the cluster of dev has no namespace nowhere\n  next: an administrator: kubectl apply -k k8s/admission\n"
+    )
+
+
+def test_a_token_that_has_expired(promoted: Environment):
+    part = base64.urlsafe_b64encode(json.dumps({"exp": int(time.time()) - 3600}).encode()).decode().rstrip("=")
+    with_token(promoted, f"x.{part}.x")
+    assert "does not accept these credentials: the token expired on " in promoted.refused("deploy", "dev")
+
+
+def test_a_client_certificate_that_has_expired(promoted: Environment):
+    config = json.loads(promoted.kubeconfig.read_text())
+    config["users"][0]["user"] = {"client-certificate": str(EXPIRED), "client-key": str(EXPIRED)}
+    promoted.kubeconfig.write_text(json.dumps(config))
+    error = promoted.refused("deploy", "dev")
+    assert "does not accept these credentials: the certificate expired on 2020-" in error
+
+
+def test_the_deployer_reads_no_secret_and_leaves_its_namespace_never(dev: Environment, cluster: Cluster):
+    def can(*question: str) -> str:
+        subject = f"--as=system:serviceaccount:{dev.namespace}:deployer"
+        try:
+            return cluster.kubectl("auth", "can-i", *question, subject).strip()
+        except AssertionError:  # exit 1 with its "no"
+            return "no"
+
+    here = f"--namespace={dev.namespace}"
+    assert can("patch", "deployments", here) == "yes"
+    for question in (("get", "secrets"), ("create", "rolebindings"), ("create", "pods"), ("create", "pods/exec")):
+        assert can(*question, here) == "no", question
+    assert can("get", "deployments", "--namespace=default") == "no"
+
+
+def test_every_overlay_and_combination_is_accepted_by_the_api_server(
+    cluster: Cluster, admission: None, combinations: list
+):
+    """Server-side dry run of each object once, however many combinations render it."""
+    for plural, kind, group in DEFINED:
+        define(cluster, plural, kind, group)
+    every = [manifests for _, manifests in combinations]
+    every += [rendered(ROOT / "k8s/overlays" / name) for name in OVERLAYS]
+    distinct = {json.dumps(manifest, sort_keys=True) for manifests in every for manifest in manifests}
+    text = f'{{"apiVersion": "v1", "kind": "List", "items": [{", ".join(sorted(distinct))}]}}'
+    text = text.replace('"image": "serving"', f'"image": "serving@sha256:{"0" * 64}"')  # as promoted
+    out = cluster.kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=text)
+    assert out.count("serverside-applied") == len(distinct)
+
+
+def define(cluster: Cluster, plural: str, kind: str, group: str) -> None:
+    """A definition that takes any field, in place of the one that this cluster lacks."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": plural, "kind": kind, "singular": kind.lower()}
+    annotations = {"api-approved.kubernetes.io": "unapproved, for a test"}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}", "annotations": annotations},
+        "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(definition))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=30s")
+
+
+def test_an_environment_of_another_clone_is_known_by_what_the_cluster_remembers(
+    promoted: Environment, releases: dict[str, Release]
+):
+    """A fresh checkout, as each workflow run has one, rolls back as well."""
+    promoted.patch("replicas", replicas=1)
+    promoted.ok("deploy", "dev")
+    promoted.deploy(releases["two"])
+    clone = promoted.fork.root.parent / "clone"
+    promoted.fork.git("clone", "-q", ".", str(clone))
+    (clone / ".venv").symlink_to((promoted.fork.root / ".venv").resolve())
+    promoted.fork.root = clone
+    promoted.ok("rollback", "dev", "--reason", "from elsewhere")
+    promoted.serves(releases["one"])

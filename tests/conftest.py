@@ -1,0 +1,126 @@
+"""Fixtures: forks to run the verbs in."""
+
+import fcntl
+import json
+import os
+import pickle
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import fork as _fork
+
+MODELS = ["linear_regression", "digits", "spoken_digits"]
+
+# Each test removes what it starts, so that the reaper is not needed: its image cannot be pulled everywhere. Published ports are asked
+# on this host, also where this host is a container itself.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+
+
+# What the tests run must not write on the page of the workflow that runs the tests.
+for _name in [name for name in os.environ if name.startswith("GITHUB_")]:
+    del os.environ[_name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kubeconfig", help="an existing cluster for tests/cluster, in place of one started for them")
+    parser.addoption(
+        "--may-change", metavar="CONTEXT", help="the word that they may: that kubeconfig's current context"
+    )
+    parser.addoption("--registry", help="HOST[:PORT], to which this machine pushes and from which that cluster pulls")
+    parser.addoption("--image", help="the image that tests/container tests, in place of one built for them")
+    parser.addoption("--models", help="the engine's volume to mount at /models, where they are not in that image")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes, one takes what shares an expensive fixture whole: a folder here, or a file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            part = nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
+            return "cluster" if part == "test_overlays.py" else part  # both need every combination of the components
+
+    return ByPart(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Whatever starts the tests in the background may have them ignore Ctrl-C, which all their processes would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _fork.start_forkserver()
+
+
+@pytest.fixture
+def fork(tmp_path: Path) -> Iterator[_fork.Fork]:
+    """A fork with the model `instant`; its server, if a test leaves one, is stopped."""
+    fork = _fork.Fork(tmp_path / "fork")
+    fork.write_model()
+    fork.commit("instant")
+    yield fork
+    fork.clean_up()
+
+
+@pytest.fixture(scope="module")
+def shared_fork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_fork.Fork]:
+    """One for a whole module: for tests that only read, or that restore what they change."""
+    fork = _fork.Fork(tmp_path_factory.mktemp("shared") / "fork")
+    fork.write_model()
+    fork.commit("instant")
+    yield fork
+    fork.clean_up()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> _fork.Fork:
+    """A fork with all the models trained, judged and exported as one release: once, in about 90 s, for all processes of a run. Copy it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (note := shared / "trained.pickle").exists():
+            return pickle.loads(note.read_bytes())
+        fork = _fork.Fork(shared / "trained")
+        fork.edit("pyproject.toml", 'models = ["linear_regression"]', f"models = {json.dumps(MODELS)}")
+        fork.commit("all models")
+        for verb in ("train", "evaluate", "export"):
+            fork.ok(verb)
+        note.write_bytes(pickle.dumps(fork))
+        return fork
+
+
+def requires(what: str, reason: str) -> None:
+    """Skips, or fails where the environment variable REQUIRE names `what`: then its absence is the defect."""
+    if what in os.environ.get("REQUIRE", "").split(","):
+        pytest.fail(f"REQUIRE names {what}, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def combinations(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[list[str], list[dict]]]:
+    """Every combination of components with what it renders to, without a warning."""
+    from tests import test_overlays
+
+    folder = tmp_path_factory.mktemp("combinations")
+    return [(c, test_overlays.rendered(test_overlays.combine(folder, c))) for c in test_overlays.COMBINATIONS]
+
+
+@pytest.fixture
+def small_disk() -> Iterator:
+    """Mounts a file system of so many KiB at a folder; a real full disk, which only root can make."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, kib: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting a small disk needs root")
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)

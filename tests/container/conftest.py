@@ -1,0 +1,170 @@
+"""A container of the image under test, run as production runs it."""
+
+import contextlib
+import io
+import json
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+from testcontainers.core.container import DockerContainer
+
+from scripts import _settings
+from scripts._client import Endpoint, NoAnswer
+from scripts._release import Release
+from tests.conftest import requires
+from tests.fork import Fork, free_ports
+
+# What k8s/base asks for; memory is what the embedded server, TensorFlow and a small model take, with room for requests.
+RESTRICTIONS = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "mem_limit": "1g",
+    "nano_cpus": 1_000_000_000,
+    "pids_limit": 512,
+}
+
+
+@pytest.fixture(scope="session")
+def engine() -> docker.DockerClient:
+    from scripts import _engine
+    from scripts._errors import YourTurn
+
+    try:
+        return _engine.client()
+    except YourTurn as error:
+        return requires("docker", error.problem)
+
+
+@pytest.fixture(scope="session")
+def image(
+    engine: docker.DockerClient, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The image given by --image, else one built here of a release of the tests' model."""
+    if given := request.config.getoption("--image"):
+        yield given
+        return
+    fork = Fork(tmp_path_factory.mktemp("image") / "fork")
+    fork.release()
+    result = fork.run("image")
+    if result.code and "cannot be built" in result.err and "next: see that the" in result.err:
+        requires("docker", "the base image can be neither pulled nor found here: set SERVING_IMAGE")
+    assert result.code == 0, result.err
+    note = fork.read("build/image.json")
+    yield note["id"]
+    engine.images.remove(note["reference"], force=True)
+
+
+@pytest.fixture(scope="session")
+def volumes(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
+    models = request.config.getoption("--models")
+    return {models: {"bind": "/models", "mode": "ro"}} if models else {}
+
+
+@pytest.fixture(scope="session")
+def release(engine: docker.DockerClient, image: str, volumes: dict) -> Release:
+    """The release that the image says it is, or its volume."""
+    container = engine.containers.create(image, volumes=volumes)
+    try:
+        stream, _ = container.get_archive("/models/release.json")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            return Release(Path(), json.load(tar.extractfile("release.json")))
+    finally:
+        container.remove()
+
+
+@pytest.fixture(scope="session")
+def start(engine: docker.DockerClient, image: str, volumes: dict) -> Callable:
+    """Starts the image; models in a volume have the memory beside that a server takes for them."""
+    extra = sum(2 * int(engine.volumes.get(name).attrs["Labels"]["pipeline.bytes"]) for name in volumes)
+    further = {"mem_limit": 2**30 + extra, "models": next(iter(volumes), None)}
+    return lambda *arguments, **options: started(image, *arguments, **further | options)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Starts a registry: "readonly", or with "auth" by the file htpasswd, or by any other configuration of it. Returns its port."""
+    if not shutil.which("docker-registry"):
+        requires("docker", "there is no docker-registry (Debian's package of that name)")
+    processes = []
+
+    def start(further: str = "") -> int:
+        port, folder = free_ports()[0], tmp_path / f"registry{len(processes)}"
+        readonly = ", maintenance: {readonly: {enabled: true}}" * (further == "readonly")
+        storage = f"storage: {{filesystem: {{rootdirectory: {folder}}}{readonly}}}"
+        htpasswd = f"{{htpasswd: {{realm: r, path: {tmp_path}/htpasswd}}}}"
+        auth = f"auth: {htpasswd if further == 'auth' else further}" if further not in ("", "readonly") else ""
+        config = tmp_path / f"registry{len(processes)}.yml"
+        config.write_text(
+            f"version: 0.1\nlog: {{accesslog: {{disabled: true}}}}\n{storage}\nhttp: {{addr: '127.0.0.1:{port}'}}\n{auth}\n"
+        )
+        log = (tmp_path / "registry.log").open("w")
+        processes.append(subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log))
+        while processes[-1].poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return port
+            time.sleep(0.05)
+        raise AssertionError((tmp_path / "registry.log").read_text())
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def started(image: str, *arguments: str, models: str | None = None, **options) -> Generator[tuple[Container, Endpoint]]:
+    """A container under production's restrictions; it is gone when the block ends, however it ends. `models` is a volume."""
+    container = DockerContainer(image).with_kwargs(**RESTRICTIONS | options).with_tmpfs_mount("/tmp", "size=64m")
+    if models:
+        container.with_volume_mapping(models, "/models", "ro")
+    if arguments:
+        container = container.with_command(list(arguments))
+    if "network_mode" not in options:
+        container = container.with_exposed_ports(8500, 8501)
+    try:  # a container whose start fails has been created all the same
+        container.start()
+        wrapped = container.get_wrapped_container()
+        wrapped.reload()
+        ports = [
+            int(published[0]["HostPort"]) for _, published in sorted(wrapped.ports.items(), reverse=True) if published
+        ]
+        yield wrapped, Endpoint("127.0.0.1", *(ports or [0, 0]))
+    finally:
+        container.stop(force=True)
+
+
+@pytest.fixture(scope="session")
+def served(start: Callable, release: Release) -> Iterator[tuple[Container, Endpoint]]:
+    with start() as (container, endpoint):
+        wait_until_ready(container, endpoint, release)
+        yield container, endpoint
+
+
+def wait_until_ready(container: Container, endpoint: Endpoint, release: Release) -> None:
+    """Fails with the container's last words if it ends, or is not ready in the time that the settings give a deployment."""
+    deadline = time.monotonic() + _settings.read().ready_timeout_seconds
+    while reason := unready(endpoint, release):
+        container.reload()
+        words = container.logs(tail=3).decode(errors="replace").strip()
+        assert container.status == "running", f"the server ended: {words}"
+        assert time.monotonic() < deadline, f"never ready: {reason}; {words}"
+        time.sleep(0.05)
+
+
+def unready(endpoint: Endpoint, release: Release) -> str | None:
+    try:
+        for model in release.models:
+            endpoint.metadata(model["name"])
+    except NoAnswer as error:
+        return str(error)
+    return None

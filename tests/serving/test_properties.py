@@ -1,0 +1,176 @@
+"""Properties of the parts that are written for speed, against the plain way of doing the same."""
+
+import json
+import math
+import struct
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.embedded import batching, http, json_numbers, json_request, json_response, json_text, tensors
+from serving.embedded.errors import StatusError
+from serving.embedded.tensors import Tensor
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
+FLOAT = 1
+finite = st.floats(allow_nan=False, allow_infinity=False)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | finite | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), documents, max_size=4))
+def test_the_exact_parser_reads_what_orjson_reads(document: dict) -> None:
+    body = orjson.dumps(document)
+    assert json_text._Parser(body, 4096).document() == orjson.loads(body)
+
+
+@given(st.binary(max_size=60) | documents.map(lambda value: json.dumps(value).encode()).map(lambda data: data[:-1]))
+def test_the_parser_answers_or_refuses_with_a_place(body: bytes) -> None:
+    try:
+        assert isinstance(json_text.parse(body), dict)
+    except StatusError as error:
+        assert error.message.startswith(("JSON Parse error: ", "JSON Value: "))
+
+
+@st.composite
+def arrays(draw) -> list:
+    """A regular nested list of numbers."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    leaf = st.integers(-1000, 1000) | st.floats(-(2.0**100), 2.0**100, width=32)
+
+    def make(sizes: list[int]):
+        return [make(sizes[1:]) for _ in range(sizes[0])] if sizes else draw(leaf)
+
+    return make(shape)
+
+
+@given(arrays(), st.sampled_from(["instances", "inputs"]), st.booleans())
+def test_arrays_read_quickly_are_those_read_slowly(array: list, key: str, spaced: bool) -> None:
+    body = json.dumps({key: array, "signature_name": "s"}, separators=None if spaced else (",", ":")).encode()
+    request = json_numbers.parse(body)
+    assert request is not None and (request.key, request.signature) == (key, "s")
+    quick = (json_request.numeric_input(request.numbers, {"x": FLOAT}) or {})["x"]
+    slow = json_request.predict_inputs(json_text.parse(body), {"x": FLOAT})[0]["x"]
+    assert quick.shape == slow.shape and quick.values.tobytes() == slow.values.tobytes()
+
+
+@given(
+    arrays(),
+    st.integers(0, 200),
+    st.sampled_from(["", "[", "]", ",", "1", " ", "[,]", "],[", "NaN", '"a"', "{}", "1 2"]),
+)
+def test_a_damaged_array_is_never_read_as_something_else(array: list, at: int, damage: str) -> None:
+    """Whatever the quick way accepts is JSON, and means the same."""
+    text = json.dumps(array)
+    damaged = text[: at % (len(text) + 1)] + damage + text[at % (len(text) + 1) + (not damage) :]
+    found = json_numbers.parse_array(damaged.encode())
+    if found is not None:
+        plain = json.loads(damaged)
+        assert np.array(plain, np.float64).shape == found.shape
+        assert np.array(plain, np.float64).reshape(-1).tolist() == [float(value) for value in found.values]
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=80))
+def test_float32_is_written_so_that_it_reads_back(values: list[float]) -> None:
+    array = np.array(values, "<f4")
+    texts = json_response._float32_texts(array)
+    assert texts == [json_response.float32_text(value) for value in array.tolist()]
+    for value, text in zip(array.tolist(), texts, strict=True):
+        if math.isnan(value):
+            assert text == "NaN"
+        elif abs(value) >= 2.0**-126:  # below, denormals are written as zero
+            read = float(text.replace("Infinity", "inf"))
+            assert math.isinf(read) == math.isinf(value)
+            assert math.isinf(value) or struct.unpack("<f", struct.pack("<f", read))[0] == value
+            assert "." in text or "e" in text or "Inf" in text
+
+
+@given(finite)
+def test_float64_is_written_so_that_it_reads_back(value: float) -> None:
+    assert float(json_response.float64_text(value)) == value
+    assert float(json_text.number(value)) == value
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(0, 3), st.integers(1, 3))
+def test_what_is_merged_splits_into_what_it_was(rows: list[int], padding: int, width: int) -> None:
+    numbers = iter(range(10_000))
+    parts = [
+        Tensor(FLOAT, (count, width), np.array([next(numbers) for _ in range(count * width)], "<f4")) for count in rows
+    ]
+    merged = batching.merge(parts, padding, pad=False)
+    assert merged.shape == (sum(rows) + padding, width)
+    for part, back in zip(parts, batching.split(merged, rows, padding), strict=True):
+        assert part.shape == back.shape and part.values.tolist() == back.values.tolist()
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6))
+def test_encoded_strings_are_read_back(strings: list[bytes]) -> None:
+    def varint(size: int) -> bytes:
+        return bytes((size,)) if size < 128 else bytes((size & 0x7F | 0x80,)) + varint(size >> 7)
+
+    content = b"".join(varint(len(each)) for each in strings) + b"".join(strings)
+    assert tensors._encoded_strings(content, len(strings)) == strings
+    assert tensors._encoded_strings(content + b"x", len(strings)) is None
+
+
+class _Transport:
+    """Collects what a connection writes."""
+
+    def __init__(self) -> None:
+        self.written, self.closed = b"", False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return ("127.0.0.1", 1)
+
+
+def _converse(pieces: list[bytes]) -> bytes:
+    def echo(head: http.Head, body: bytes) -> http.Response:
+        return http.Response(200, head.path.encode() + b" " + body)
+
+    connection = http.Server(echo, http.Limits(1000, 1000)).connection()
+    connection._watch_arrival = lambda: None
+    connection.connection_made(_Transport())
+    for piece in pieces:
+        connection.data_received(piece)
+    return connection._transport.written.split(b"Date: ")[0] + b"".join(
+        part.split(b"\r\n", 1)[1] for part in connection._transport.written.split(b"Date: ")[1:]
+    )
+
+
+_CONVERSATION = (
+    b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\n"
+    b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: x\r\n\r\nGET /d HTTP/1.1\n\n"
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, len(_CONVERSATION) - 1), max_size=8))
+def test_requests_do_not_depend_on_how_they_arrive(cuts: list[int]) -> None:
+    places = [0, *sorted(set(cuts)), len(_CONVERSATION)]
+    pieces = [_CONVERSATION[start:end] for start, end in pairwise(places)]
+    assert _converse(pieces) == _converse([_CONVERSATION])
+    assert _converse(pieces).count(b"HTTP/1.1 200 OK") == 4
+
+
+@pytest.mark.parametrize("shape", [(1 << 62, 4), (1 << 62, 1 << 62, 0), (-1, 2), (1,) * 255])
+def test_shapes_that_tensorflow_would_die_of_are_refused(shape: tuple[int, ...]) -> None:
+    proto = SimpleNamespace(
+        dtype=FLOAT,
+        tensor_shape=SimpleNamespace(unknown_rank=False, dim=[SimpleNamespace(size=size) for size in shape]),
+    )
+    assert tensors.from_proto(proto) is None

@@ -1,0 +1,101 @@
+"""attestation: only what this fork's own release workflow built on main is deployed, where GitHub makes attestations at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fork import Fork
+from tests.test_promote import NAME, release
+from tests.workflows.act import GitHub, Job
+
+GOOD = {
+    "subject": f"{NAME}@sha256:{'1' * 64}",
+    "signer": "acme/Model/.github/workflows/release.yml",
+    "ref": "refs/heads/main",
+    "predicate": "provenance",
+}
+
+
+@pytest.fixture(scope="module")
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> tuple[GitHub, Job]:
+    """A job in a fork whose dev has a release."""
+    folder = tmp_path_factory.mktemp("attestation")
+    fork = Fork(folder / "fork")
+    (fork.root / "build/release").mkdir(parents=True)
+    (fork.root / "build/release/release.json").write_text(json.dumps(release(1)))
+    fork.ok("promote", "dev")
+    github = GitHub(folder / "github", fork)
+    return github, github.job()
+
+
+def check(
+    promoted: tuple[GitHub, Job], private: bool, attestations: list[dict[str, Any]], wish: str = "where-possible"
+):
+    github, job = promoted
+    document = github.read()
+    github.write(document | {"attestations": attestations, "repository": document["repository"] | {"private": private}})
+    path = job.root / "pyproject.toml"
+    before = path.read_text()
+    path.write_text(before.replace('attestation = "where-possible"', f'attestation = "{wish}"'))
+    try:
+        return job.run("attestation", "dev")
+    finally:
+        path.write_text(before)
+
+
+def test_of_ours_is_let_pass(promoted: tuple[GitHub, Job]) -> None:
+    result = check(promoted, private=False, attestations=[GOOD])
+    assert result.code == 0
+    assert "release 111111111111 was built by acme/Model/.github/workflows/release.yml on main" in result.err
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
+@pytest.mark.parametrize(
+    "defect",
+    [
+        {"signer": "mallory/Model/.github/workflows/release.yml"},
+        {"signer": "acme/Model/.github/workflows/other.yml"},
+        {"ref": "refs/heads/branch"},
+        {"tampered": True},
+    ],
+    ids=["another-repository", "another-workflow", "another-branch", "tampered"],
+)
+def test_of_others_never(promoted: tuple[GitHub, Job], defect: dict[str, Any], private: bool) -> None:
+    result = check(promoted, private, [GOOD | defect])
+    assert result.code == 1
+    assert result.err.startswith("error: release 111111111111 was not built by this repository: ")
+
+
+@pytest.mark.parametrize(
+    ("private", "wish", "message"),
+    [
+        (False, "where-possible", "error: release 111111111111 has no attestation: "),
+        (True, "required", "error: release 111111111111 has no attestation: "),
+        (
+            True,
+            "where-possible",
+            "release 111111111111 has none: attestations of a private repository need GitHub Enterprise",
+        ),
+    ],
+    ids=["public", "private-and-required", "private"],
+)
+def test_of_nobody(promoted: tuple[GitHub, Job], private: bool, wish: str, message: str) -> None:
+    of_another = GOOD | {"subject": f"{NAME}@sha256:{'2' * 64}"}
+    result = check(promoted, private, [of_another], wish)
+    assert result.code == (0 if private and wish == "where-possible" else 1)
+    assert message in result.err
+
+
+def test_nothing_is_asked_of_an_environment_without_a_release(promoted: tuple[GitHub, Job]) -> None:
+    assert "skipped    staging has no release yet" in promoted[1].ok("attestation", "staging").err
+
+
+def test_a_service_that_is_away_is_no_permission(promoted: tuple[GitHub, Job], tmp_path: Path) -> None:
+    github, job = promoted
+    github.change(fail=[["VERIFY", 1, "Post https://rekor.sigstore.dev: certificate has expired"]])
+    result = job.run("attestation", "dev")
+    github.change(fail=[])
+    assert result.code == 1
+    assert "certificate has expired" in result.err

@@ -1,0 +1,95 @@
+"""evaluate: the gate that cannot be switched off."""
+
+import pytest
+
+from tests.fork import INSTANT, ROOT, Fork
+
+ARTICLE = """    step = 0.001
+"""
+
+
+def test_prints_the_gates_and_writes_evaluation_and_card(fork: Fork) -> None:
+    fork.ok("train")
+    result = fork.ok("evaluate")
+    assert "max_absolute_error  <= 0.001  0      passed" in result.err
+    evaluation = fork.read("build/instant/evaluation.json")
+    assert evaluation["gates"] == [{"metric": "max_absolute_error", "bound": "<= 0.001", "value": 0.0, "passed": True}]
+    card = (fork.root / "build/instant/card.md").read_text()
+    assert "# instant: all gates passed" in card
+    for plot in ("loss.png", "predictions.png"):
+        assert f"({plot})" in card
+        assert (fork.root / "build/instant" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_article_s_own_recipe_is_refused(fork: Fork) -> None:
+    """RMSprop at a constant 0.001 for 500 epochs: far from y = 2x, under a green run if nobody asks."""
+    text = (ROOT / "model/linear_regression.py").read_text()
+    text = text.replace("EPOCHS = 200", "EPOCHS = 500").replace(
+        "CosineDecay(0.2, decay_steps=EPOCHS)", "CosineDecay(0.001, EPOCHS, alpha=1.0)"
+    )
+    assert "alpha=1.0" in text
+    (fork.root / "model/linear_regression.py").write_text(text)
+    fork.ok("train", "--model", "linear_regression")
+    result = fork.run("evaluate", "--model", "linear_regression")
+    assert result.code == 1
+    assert "error: linear_regression is refused: max_absolute_error is " in result.err
+    assert "# linear_regression_model: REFUSED" in (fork.root / "build/linear_regression/card.md").read_text()
+    error = fork.read("build/linear_regression/evaluation.json")["metrics"]["max_absolute_error"]
+    assert error > 20  # of 60: not a near miss
+    assert fork.run("export", "--model", "linear_regression").err.startswith(
+        "error: linear_regression did not pass its gates"
+    )
+
+
+def test_a_refused_candidate_is_not_exported_and_the_last_release_stays(fork: Fork) -> None:
+    good = fork.release()
+    fork.write_model(INSTANT.replace("[[SLOPE]]", "[[SLOPE + 1]]"))
+    fork.ok("train")
+    result = fork.run("evaluate")
+    assert result.code == 1
+    assert result.err.splitlines()[-2:] == [
+        "error: instant is refused: max_absolute_error is 20, which must be <= 0.001",
+        "  next: look at build/instant/card.md, change model/instant.py, then ./pipeline train",
+    ]
+    result = fork.run("export")
+    assert result.err.splitlines()[0] == "error: instant did not pass its gates: it is not exported"
+    assert fork.read("build/release/release.json")["id"].startswith(good)
+
+
+BAD = {
+    "gate on a metric that is not computed": (
+        'Gate("max_absolute_error"',
+        'Gate("accuracy"',
+        "model/instant.py: there is a gate on 'accuracy', but metrics() gives only max_absolute_error",
+    ),
+    "metric that is no number": (
+        "float(np.abs(predictions - targets).max())",
+        'float("nan")',
+        "instant is refused: max_absolute_error is not a number, which must be <= 0.001",
+    ),
+    "bound not reached from below": (
+        "at_most=0.001",
+        "at_least=0.5",
+        "instant is refused: max_absolute_error is 0, which must be >= 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", BAD)
+def test_refuses(fork: Fork, defect: str) -> None:
+    old, new, message = BAD[defect]
+    assert old in INSTANT
+    fork.write_model(INSTANT.replace(old, new))
+    fork.ok("train")
+    result = fork.run("evaluate")
+    assert result.code == 1, result.err
+    assert result.err.splitlines()[-2] == f"error: {message}"
+
+
+def test_needs_a_training_of_this_very_code(fork: Fork) -> None:
+    assert (
+        fork.run("evaluate").err == "error: there is no usable build/instant/history.json\n  next: ./pipeline train\n"
+    )
+    fork.ok("train")
+    (fork.root / "build/instant/model/model.weights.h5").write_bytes(b"another")
+    assert "build/instant/history.json is not of the code in model/ as it is now" in fork.run("evaluate").err

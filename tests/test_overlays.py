@@ -1,0 +1,223 @@
+"""The manifests: overlays of one shape, components that render in every combination, and a Role that is enough for them."""
+
+import http.server
+import itertools
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from scripts import _kubectl
+from tests.conftest import requires
+from tests.fork import ROOT, Fork
+
+OVERLAYS = sorted(path.parent.name for path in (ROOT / "k8s/overlays").glob("*/kustomization.yaml"))
+COMPONENTS = sorted(path.parent.name for path in (ROOT / "k8s/components").glob("*/kustomization.yaml"))
+COMBINATIONS = [list(c) for size in range(len(COMPONENTS) + 1) for c in itertools.combinations(COMPONENTS, size)]
+
+
+def load(path: str) -> list[dict[str, Any]]:
+    return [document for document in YAML(typ="safe").load_all((ROOT / path).read_text()) if document]
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Fails on a warning too."""
+    return [document for document in YAML(typ="safe").load_all(_kubectl.render(str(folder))) if document]
+
+
+def combine(folder: Path, components: list[str], namespace: str = "serving-dev") -> Path:
+    """An overlay of the base with `components`, in a copy of k8s/ below `folder`."""
+    if not (folder / "k8s").exists():
+        shutil.copytree(ROOT / "k8s", folder / "k8s")
+    overlay = folder / "k8s/overlays" / "-".join(["with", *components])
+    overlay.mkdir()
+    images = "".join(
+        f"  - {{name: {n}, newName: localhost/{n}, digest: 'sha256:{'0' * 64}'}}\n" for n in ("serving", "models")
+    )
+    listed = "".join(f"  - ../../components/{name}\n" for name in components)
+    (overlay / "kustomization.yaml").write_text(
+        f"namespace: {namespace}\nresources:\n  - ../../base\nimages:\n{images}"
+        + (f"components:\n{listed}" if listed else "")
+    )
+    return overlay
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kubectl() -> None:
+    if not shutil.which("kubectl"):
+        requires("cluster", "kubectl is not installed")
+
+
+def test_every_overlay_has_the_same_files() -> None:
+    files = {name: {p.name for p in (ROOT / "k8s/overlays" / name).iterdir()} - {"release.json"} for name in OVERLAYS}
+    assert len(OVERLAYS) >= 3
+    assert len(set(map(frozenset, files.values()))) == 1
+
+
+def test_every_component_is_explained() -> None:
+    assert [c for c in COMPONENTS if not (ROOT / f"k8s/components/{c}/README.md").exists()] == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_overlay_renders_without_a_warning(name: str) -> None:
+    manifests = rendered(ROOT / "k8s/overlays" / name)
+    assert {m["metadata"]["namespace"] for m in manifests} == {f"serving-{name}"}
+
+
+def test_every_combination_of_components_renders_without_a_warning(combinations: list) -> None:
+    for components, manifests in combinations:
+        kinds = {m["kind"] for m in manifests}
+        assert ("HorizontalPodAutoscaler" in kinds) == ("autoscaling" in components)
+    assert len(combinations) == 2 ** len(COMPONENTS)
+
+
+def test_the_deployment_keeps_what_a_safe_rollout_needs() -> None:
+    (deployment,) = load("k8s/base/deployment.yaml")
+    spec, pod = deployment["spec"], deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert pod["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"] + 30
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] < spec["progressDeadlineSeconds"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_administrator_prepares_a_namespace_and_a_deployer_for_every_overlay() -> None:
+    prepared = rendered(ROOT / "k8s/admission")
+    for name in OVERLAYS:
+        (namespace,) = (m for m in prepared if m["kind"] == "Namespace" and m["metadata"]["name"] == f"serving-{name}")
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        here = [m["kind"] for m in prepared if m["metadata"].get("namespace") == f"serving-{name}"]
+        assert sorted(here) == ["RoleBinding", "ServiceAccount"]
+
+
+def test_the_deployer_may_neither_read_secrets_nor_touch_rbac_nor_anything_of_the_clusters() -> None:
+    (role,) = load("k8s/admission/deployer.yaml")
+    resources = {resource for rule in role["rules"] for resource in rule["resources"]}
+    assert not resources & {"secrets", "roles", "rolebindings", "namespaces", "nodes", "pods/exec", "*"}
+    assert not {"*"} & {verb for rule in role["rules"] for verb in rule["verbs"]}
+
+
+DEV = "k8s/overlays/dev"
+EXPIRED = ROOT / "tests/expired.pem"  # a self-signed certificate of 127.0.0.1 that ended in 2020, and its key
+BAD = {
+    "a-tag": (
+        lambda fork: fork.edit(
+            f"{DEV}/kustomization.yaml", "patches:", "images: [{name: serving, newTag: v1}]\npatches:"
+        ),
+        "k8s/overlays/dev/kustomization.yaml names the image by a tag, which can mean another image tomorrow",
+    ),
+    "a-broken-patch": (
+        lambda fork: fork.edit(f"{DEV}/replicas.yaml", "spec:", "spec"),
+        "the overlay does not render: trouble configuring builtin PatchTransformer",
+    ),
+    "a-patch-of-nothing": (
+        lambda fork: fork.edit(f"{DEV}/replicas.yaml", "name: serving", "name: servng"),
+        'the overlay does not render: no resource matches strategic merge patch "Deployment.v1.apps/servng.[noNs]"',
+    ),
+    "yaml-that-is-none": (
+        lambda fork: fork.edit(f"{DEV}/kustomization.yaml", "patches:", "patches: ]"),
+        "k8s/overlays/dev/kustomization.yaml is not valid YAML: ",
+    ),
+    "replicas-and-an-autoscaler": (
+        lambda fork: fork.edit(
+            f"{DEV}/kustomization.yaml", "components: []", "components: [../../components/autoscaling]"
+        ),
+        "k8s/overlays/dev sets the replicas, and so would the autoscaler",
+    ),
+    "another-digest-than-release-json": (
+        lambda fork: fork.edit(f"{DEV}/release.json", "sha256:1111", "sha256:2222"),
+        f"k8s/overlays/dev/kustomization.yaml says registry.example.com/models@sha256:{'1' * 64}, and release.json beside it ",
+    ),
+    "a-release-json-that-is-none": (
+        lambda fork: fork.edit(f"{DEV}/release.json", "{", "", missing_ok=True),
+        "k8s/overlays/dev/release.json is corrupt or missing: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", BAD)
+def test_an_overlay_with_a_defect_is_refused_before_any_cluster_is_asked(tmp_path: Path, defect: str) -> None:
+    from tests.test_promote import push, release
+
+    fork, (spoil, expected) = Fork(tmp_path / "fork"), BAD[defect]
+    fork.edit("pyproject.toml", 'dev = { context = ""', 'dev = { context = "nowhere"')
+    fork.commit("a cluster that is not there")
+    if defect != "a-tag":
+        push(fork, release(1))
+        fork.ok("promote", "dev")
+    spoil(fork)
+    fork.commit(defect)
+    result = fork.run("deploy", "dev")
+    assert (result.code, result.err.startswith(f"error: {expected}")) == (1, True), result.err
+
+
+def test_a_context_that_no_kubeconfig_has(tmp_path: Path) -> None:
+    from tests.test_promote import push, release
+
+    fork = Fork(tmp_path / "fork")
+    assert (
+        "no cluster is configured for dev: set context of dev in [tool.pipeline.environments]"
+        in fork.ok("deploy", "dev").err
+    )
+    fork.edit("pyproject.toml", 'dev = { context = ""', 'dev = { context = "nowhere"')
+    fork.commit("a cluster that is not there")
+    push(fork, release(1))
+    fork.ok("promote", "dev")
+    assert "error: no usable kubeconfig for dev: " in fork.run("deploy", "dev").err
+
+
+def test_kube_score_finds_nothing_that_is_not_explained() -> None:
+    if not shutil.which("kube-score"):
+        requires("tools", "kube-score is not installed: go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0")
+    for name in OVERLAYS:
+        text = _kubectl.render(str(ROOT / "k8s/overlays" / name))
+        text = text.replace("image: serving\n", f"image: serving@sha256:{'0' * 64}\n")  # as promoted
+        done = subprocess.run(["kube-score", "score", "-"], input=text, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_cluster_that_does_not_answer(tmp_path: Path) -> None:
+    error = deploy_to(tmp_path, "https://127.0.0.1:1")
+    assert error.startswith(
+        "error: the cluster of dev at https://127.0.0.1:1 does not answer: Connection refused\n  next: kubectl "
+    )
+
+
+def test_a_cluster_whose_certificate_has_expired(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(EXPIRED)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        error = deploy_to(tmp_path, f"https://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "does not answer: certificate verify failed: certificate has expired" in error
+
+
+def deploy_to(folder: Path, server: str) -> str:
+    """What `deploy dev` says of an API server at that address, with EXPIRED as its authority."""
+    from tests.test_promote import push, release
+
+    fork = Fork(folder / "fork")
+    push(fork, release(1))
+    fork.ok("promote", "dev")
+    cluster = {"server": server, "certificate-authority": str(EXPIRED)}
+    config = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    variables = os.environ | {"KUBECONFIG": str(folder / "kubeconfig")}
+    command = [sys.executable, "-m", "scripts", "deploy", "dev"]
+    return subprocess.run(command, cwd=fork.root, env=variables, capture_output=True, text=True).stderr

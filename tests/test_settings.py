@@ -1,0 +1,73 @@
+"""The settings table: everything that is not known is refused, with the nearest that is."""
+
+from dataclasses import fields
+
+import pytest
+
+from scripts._settings import Settings
+from tests.fork import ROOT, Fork
+
+READY = "ready_timeout_seconds = 300"
+WRONG = "setting 'ready_timeout_seconds' in [tool.pipeline] must"
+
+BAD = {
+    "unknown key": (
+        READY,
+        "ready_timeout = 300",
+        "unknown setting 'ready_timeout' in [tool.pipeline]; did you mean 'ready_timeout_seconds'?",
+    ),
+    "key like no other": (
+        READY,
+        "zzz = 1",
+        "unknown setting 'zzz' in [tool.pipeline]; there is: models, rest_port, grpc_port, image, model_volume, ready_timeout_seconds",
+    ),
+    "text for a number": (READY, f'{READY[:-3]}"300"', f"{WRONG} be a whole number, not '300'"),
+    "truth for a number": (READY, f"{READY[:-3]}true", f"{WRONG} be a whole number, not True"),
+    "text for a list": (
+        'models = ["instant"]',
+        'models = "instant"',
+        "setting 'models' in [tool.pipeline] must be a list of strings, not 'instant'",
+    ),
+    "no models": ('models = ["instant"]', "models = []", 'no setting "models" in [tool.pipeline]: nothing to train'),
+    "no such way to an environment": (
+        'by = "commit"',
+        'by = "push"',
+        "[tool.pipeline.environments.dev] has by = 'push'; there is: context = \"…\", by = commit or pull-request",
+    ),
+    "no such wish": (
+        'attestation = "where-possible"',
+        'attestation = "never"',
+        "setting 'attestation' in [tool.pipeline] must be 'where-possible' or 'required', not 'never'",
+    ),
+    "model without a file": (
+        'models = ["instant"]',
+        'models = ["instnt"]',
+        "no model 'instnt' in model/; did you mean 'instant'?",
+    ),
+    "not TOML": ('models = ["instant"]', "models =", "pyproject.toml is not valid TOML: "),
+}
+
+
+@pytest.mark.parametrize("defect", BAD)
+def test_refuses(shared_fork: Fork, defect: str) -> None:
+    old, new, message = BAD[defect]
+    before = (shared_fork.root / "pyproject.toml").read_text()
+    shared_fork.edit("pyproject.toml", old, new)
+    try:
+        result = shared_fork.run("train")
+    finally:
+        (shared_fork.root / "pyproject.toml").write_text(before)
+    assert result.code == 1
+    assert result.err.splitlines()[0].startswith(f"error: {message}")
+    assert result.err.splitlines()[1].startswith("  next: ")
+
+
+def test_pyproject_shows_every_setting() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    for field in fields(Settings):
+        assert f"\n{field.name} = " in text or f"\n[tool.pipeline.{field.name}]" in text, field.name
+
+
+def test_only_the_first_environment_is_reached_by_a_commit_where_it_is_not_said() -> None:
+    settings = Settings(["m"], environments={"dev": {}, "staging": {"by": "commit"}, "production": {"context": "c"}})
+    assert [settings.by(name) for name in settings.environments] == ["commit", "commit", "pull-request"]

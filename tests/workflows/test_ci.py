@@ -1,0 +1,74 @@
+"""ci, executed: a pull request is linted, its model trained and judged, what it changes said in one comment, and the last job knows.
+
+Stood in for is one step: `./pipeline test` would run this suite in itself.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fork import INSTANT, Fork
+from tests.workflows.act import REPOSITORY, GitHub
+
+TEST = '''"""Stands in for the test suite, and says with what it was called"""
+
+import os
+
+
+def run() -> int:
+    print(f"the suite would run, with REQUIRE={os.environ.get('REQUIRE')}")
+    return 0
+'''
+
+
+@pytest.fixture
+def pull_request(fork: Fork, tmp_path: Path) -> Callable[..., tuple[GitHub, dict[str, Any]]]:
+    """A branch with a model and a replica more, and what the event says of the pull request from `repository`."""
+
+    def open_one(repository: str = REPOSITORY, **replaced: str) -> tuple[GitHub, dict[str, Any]]:
+        (fork.root / "scripts/test.py").write_text(TEST)
+        fork.commit("stand in for the suite")
+        github = GitHub(tmp_path / "github", fork)
+        fork.git("checkout", "-q", "-b", "change")
+        text = INSTANT
+        for old, new in replaced.items():
+            text = text.replace(f"{old} = ", f"{old} = {new}", 1)
+        (fork.root / "model/instant.py").write_text(text.replace('"""y', '"""A change: y'))
+        fork.edit("k8s/overlays/dev/replicas.yaml", "replicas: 1", "replicas: 3")
+        fork.commit("change")
+        fork.git("push", "-q", "origin", "change")
+        head = {"ref": "change", "sha": github.git("rev-parse", "change").strip(), "repo": {"full_name": repository}}
+        base = {"ref": "main", "sha": github.git("rev-parse", "main").strip()}
+        return github, {"action": "opened", "number": 7, "pull_request": {"number": 7, "head": head, "base": base}}
+
+    return open_one
+
+
+def test_a_pull_request_has_its_consequences_in_one_comment(pull_request: Callable) -> None:
+    github, payload = pull_request()
+    run = github.run("ci", "pull_request", payload, revision="change").ok()
+    assert run.jobs == dict.fromkeys(("lint", "test", "model", "comment", "ci"), "success")
+    assert "the suite would run, with REQUIRE=docker,cluster" in run.log
+    (comment,) = github.read()["comments"]
+    assert comment["issue"] == 7
+    assert "takes the place of none: it is the first one" in comment["body"]
+    assert "| instant | max_absolute_error | – | 0 | <= 0.001 |" in comment["body"]
+    assert "dev: 1 difference<" in comment["body"] and "spec.replicas: 1 → 3" in comment["body"]
+    assert "- staging: no difference" in comment["body"]
+    assert "What merging this changes" in run.summary
+
+
+def test_a_strangers_bad_model_is_refused_and_writes_nothing(pull_request: Callable) -> None:
+    """From a fork, whose token may only read: the report is in the summary."""
+    github, payload = pull_request("stranger/Model", GATES='[Gate("max_absolute_error", at_least=1)] if True else ')
+    run = github.run("ci", "pull_request", payload, revision="change").failed()
+    assert {name: run.jobs.get(name) for name in ("model", "comment", "ci")} == {
+        "model": "failure",
+        "comment": None,
+        "ci": "failure",
+    }
+    assert "not all jobs succeeded: " in run.log and "model (failure)" in run.log
+    assert "**refused**" in run.summary
+    assert "comments" not in github.read() and "requests" not in github.read()

@@ -1,0 +1,72 @@
+"""What of the flow act cannot show, read from the files: names that must agree, and rights that a called workflow must be given."""
+
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from scripts import _attestation, _environments, _promotion, _pull_request
+from tests.fork import ROOT
+
+WORKFLOWS = ROOT / ".github/workflows"
+LEVELS = ["none", "read", "write"]
+
+
+def load(name: str) -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load((WORKFLOWS / f"{name}.yml").read_text())  # YAML 1.2: `on` is a string
+
+
+def rights(name: str) -> dict[str, str]:
+    """All that the jobs of a workflow ask for, and those of the workflows that they call."""
+    found: dict[str, str] = {}
+    for job in load(name)["jobs"].values():
+        called = rights(callee(job)) if callee(job) else {}
+        for scope, level in [*(job.get("permissions") or {}).items(), *called.items()]:
+            found[scope] = max(found.get(scope, "none"), level, key=LEVELS.index)
+    return found
+
+
+def callee(job: dict[str, Any]) -> str:
+    return job.get("uses", "").removeprefix("./.github/workflows/").removesuffix(".yml")
+
+
+@pytest.mark.parametrize(("name", "job"), [("release", "promote"), ("promote", "deploy")])
+def test_a_called_workflow_is_given_what_it_asks_for_and_no_more(name: str, job: str) -> None:
+    document = load(name)["jobs"][job]
+    assert document["permissions"] == rights(callee(document))
+    assert document["secrets"] == "inherit"  # an environment's own reach a called workflow in no other way
+
+
+@pytest.mark.parametrize("name", ["deploy", "promote", "rollback"])
+def test_a_dispatch_offers_the_environments_that_there_are(name: str) -> None:
+    inputs = load(name)["on"]["workflow_dispatch"]["inputs"]
+    assert inputs["environment"]["type"] == "choice"
+    assert inputs["environment"]["options"] == _environments.names()[1:]
+
+
+def test_a_release_goes_to_the_first_environment_and_is_judged_against_all() -> None:
+    jobs, names = load("release")["jobs"], _environments.names()[1:]
+    assert jobs["promote"]["with"] == {"environment": names[0], "source": "candidate"}
+    evaluate = f"./pipeline evaluate {' '.join(f'--against {name}' for name in names)}"
+    assert evaluate in [step.get("run") for step in jobs["train"]["steps"]]
+
+
+def test_a_rollback_asks_for_a_reason_and_for_nothing_of_an_earlier_run() -> None:
+    document = load("rollback")
+    assert document["on"]["workflow_dispatch"]["inputs"]["reason"]["required"] is True
+    uses = [step.get("uses", "") for step in document["jobs"]["rollback"]["steps"]]
+    assert not [action for action in uses if "artifact" in action or "attest" in action or "cache" in action]
+
+
+def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
+    jobs = load("release")["jobs"]
+    assert jobs["train"]["permissions"] == {"contents": "read", "packages": "read"}
+    assert jobs["image"]["permissions"]["contents"] == "read"
+
+
+def test_names_in_the_verbs_are_names_of_the_files() -> None:
+    attests = [step for step in load("release")["jobs"]["image"]["steps"] if "actions/attest@" in step.get("uses", "")]
+    assert _attestation.WORKFLOW == ".github/workflows/release.yml"
+    assert len(attests) == 2
+    assert "environment" in load(_promotion.DEPLOYS.removesuffix(".yml"))["on"]["workflow_dispatch"]["inputs"]
+    assert _pull_request.CHECK == "ci"
