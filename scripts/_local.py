@@ -130,8 +130,8 @@ class Local:
         _requirements.ensure("serve")
         if not CONFIG.exists():
             _server.write_config(CONFIG, FOLDER / "models", None)
-        process = _spawn(_server.command(CONFIG, HOST, **ports))
-        _files.write_json(SERVER, {"pid": process.pid, "created": psutil.Process(process.pid).create_time(), **ports})
+        with _spawn_held(_server.command(CONFIG, HOST, **ports)) as pid:
+            _files.write_json(SERVER, {"pid": pid, "created": psutil.Process(pid).create_time(), **ports})
         return True
 
     def stop(self) -> bool:
@@ -198,10 +198,20 @@ def _by_whom(port: int) -> str:
         return ""  # other users' processes are hidden on some systems
 
 
-def _spawn(command: list[str]) -> subprocess.Popen:
-    """Detached: its own session, no terminal, no inherited pipe."""
+@contextmanager
+def _spawn_held(command: list[str]) -> Generator[int]:
+    """Runs `command` once the block has ended well, in a process whose number it has already; detached: its own session, no terminal,
+    no inherited pipe.
+
+    If the block, or the whole of this process, ends before, the process ends too: no server ever runs that is not recorded.
+    """
+    held = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "held", *command]
     with LOG.open("w") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(held, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+    assert process.stdin is not None
+    with process.stdin:
+        yield process.pid
+        process.stdin.write(b"go\n")
 
 
 def _server_record() -> dict:

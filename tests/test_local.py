@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -185,6 +187,26 @@ def test_an_interrupted_deploy_shows_in_status_and_the_next_goes_on(served: Fork
     served.ok("deploy", "local")
     assert ask(served) == 4.0
     served.ok("status", "local")
+
+
+def test_a_deployer_killed_before_it_noted_its_server_leaves_none(fork: Fork) -> None:
+    """One that nobody knows of would take the ports of the next, once it had imported TensorFlow."""
+    fork.release()
+    killed = "import os; from scripts import _local; _local._files.write_json = lambda *_: os.kill(os.getpid(), 9)"
+    deployer = [sys.executable, "-c", f"{killed}; _local.read().start()"]
+    assert subprocess.run(deployer, cwd=fork.root).returncode == -signal.SIGKILL
+    servers = [p for p in psutil.process_iter() if str(fork.root) in " ".join(_command_line(p))]
+    _, alive = psutil.wait_procs(servers, timeout=60)
+    for server in alive:
+        server.kill()
+    assert not alive
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_a_taken_port_is_named_with_its_owner(fork: Fork) -> None:
