@@ -67,6 +67,11 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def size(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def link_tree(source: Path, target: Path) -> None:
     """Fills the folder `target` with hard links to the files of `source`: nothing is copied, and neither ever changes a file in place."""
     shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)

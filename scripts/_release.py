@@ -21,6 +21,7 @@ DECIDING = [
     "scripts/evaluate.py",
     "scripts/export.py",
     "scripts/_answers.py",
+    "scripts/_saved_model.py",
     "scripts/_variants.py",
     "serving/Dockerfile",
     "serving/*.config",

@@ -57,7 +57,7 @@ def layers(release: Release) -> list[Tar]:
             small.append((_entry(name, release.version, content), content))
     if len(large) >= LAYERS:
         problem = f"release {release.name} has {len(large)} files of more than {LARGE >> 20} MiB, and an image only {LAYERS} layers"
-        raise YourTurn(problem, "a larger SHARD in scripts/export.py makes fewer, then ./pipeline export")
+        raise YourTurn(problem, "a larger SHARD in scripts/_saved_model.py makes fewer, then ./pipeline export")
     return [Tar(small), *large.values()]
 
 

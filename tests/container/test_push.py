@@ -48,7 +48,7 @@ def built(
         fork.edit("pyproject.toml", 'image = ""', f'image = "127.0.0.1:{port}/team/model"')
         if volume:
             fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
-            fork.edit("scripts/export.py", "SHARD = 256", "SHARD = 8")
+            fork.edit("scripts/_saved_model.py", "SHARD = 256", "SHARD = 8")
         contain(fork, model)
         forks.append(fork)
         return fork
