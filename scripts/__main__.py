@@ -15,7 +15,7 @@ from scripts._errors import YourTurn
 VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect"),
     *("train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
-    *("promote", "diff", "deploy", "verify", "rollback", "status", "history", "lint", "test"),
+    *("promote", "diff", "deploy", "verify", "rollback", "status", "history", "bench", "lint", "test"),
 ]
 STEPS = [  # what only the workflows call, and who looks into why one of them failed
     *("report", "conclude"),

@@ -60,9 +60,7 @@ class Endpoint:
 
         from scripts import _serving_pb2 as pb
 
-        request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model))
-        for name, value in inputs.items():
-            _fill(request.inputs[name], value, dtypes[name])
+        request = predict_request(model, inputs, dtypes)
         with grpc.insecure_channel(
             f"{self.host}:{self.grpc_port}", [("grpc.max_receive_message_length", -1)]
         ) as channel:
@@ -92,6 +90,16 @@ class Endpoint:
         if response.status != 200:
             raise NoAnswer(f"HTTP {response.status}: {document.get('error', text[:200])}")
         return document
+
+
+def predict_request(model: str, inputs: dict[str, Any], dtypes: dict[str, str]):
+    """The PredictRequest of PREDICT, from inputs as REST takes them."""
+    from scripts import _serving_pb2 as pb
+
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model))
+    for name, value in inputs.items():
+        _fill(request.inputs[name], value, dtypes[name])
+    return request
 
 
 def _fill(tensor, value: Any, dtype: str) -> None:

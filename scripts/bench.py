@@ -1,0 +1,81 @@
+"""Load on a server of your own: requests a second, p50 and p99 of each model's first example, by REST and by gRPC; errors are exit 1
+
+Of `local`; or of any server of the newest export, by its addresses. The client takes its share of this computer: where the server is
+here too, the figures are of both.
+"""
+
+import argparse
+import json as _json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts import _client, _console, _files, _load, _local, _release
+from scripts._errors import YourTurn
+from scripts._release import Release
+
+NEEDS = "serve"  # uvloop
+COLUMNS = {"model": "model", "api": "API", "clients": "clients", "per_second": "req/s"}
+COLUMNS |= {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rest", metavar="HOST:PORT", help="another server's")
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="the same")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16], metavar="N", help="connections; 1 16")
+    parser.add_argument("--seconds", type=float, default=5, metavar="S", help="for each figure; 5")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write it there as well")
+
+
+def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, json: Path | None) -> int:
+    if min(clients) < 1 or seconds <= 0:
+        raise YourTurn("clients and seconds must be more than 0", "./pipeline bench --help")
+    if rest or grpc:
+        release, addresses = _release.read(), {"rest": rest, "grpc": grpc}
+    else:
+        release, addresses = _of_local()
+    rows = []
+    for model, api, path, body in _requests(release):
+        if address := addresses[api]:
+            rows += [{"model": model, "api": api} | _ask(api, address, path, body, n, seconds) for n in clients]
+    _console.table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows])
+    if json:
+        _files.write_json(json, rows)
+    if failed := [row for row in rows if row["errors"]]:
+        count = sum(row["errors"] for row in failed)
+        raise YourTurn(f"{count} requests failed; the first: {failed[0]['first_error']}", "look at the server's log")
+    return 0
+
+
+def _of_local() -> tuple[Release, dict[str, str | None]]:
+    local = _local.read()
+    served = local.running()
+    if not served:
+        raise YourTurn("local serves nothing", "./pipeline up, or name a server by --rest and --grpc")
+    endpoint = local.endpoint()
+    return local.find(served).release, {
+        "rest": f"{endpoint.host}:{endpoint.rest_port}",
+        "grpc": f"{endpoint.host}:{endpoint.grpc_port}",
+    }
+
+
+def _requests(release: Release) -> Iterator[tuple[str, str, str, bytes]]:
+    """(model, API, path, body): the first example of each model."""
+    for model in release.models:
+        name, inputs = model["name"], model["examples"][0]["inputs"]
+        dtypes = {key: tensor["dtype"] for key, tensor in model["signature"]["inputs"].items()}
+        yield name, "rest", f"/v1/models/{name}:predict", _json.dumps({"inputs": inputs}).encode()
+        request = _client.predict_request(name, inputs, dtypes)
+        yield name, "grpc", _client.PREDICT, request.SerializeToString()
+
+
+def _ask(api: str, address: str, path: str, body: bytes, clients: int, seconds: float) -> dict[str, Any]:
+    import uvloop
+
+    try:
+        report = uvloop.run(_load.run(api, address, path, body, clients, seconds))
+    except (OSError, ValueError) as error:
+        raise YourTurn(f"{address} cannot be asked: {error}", "give it as HOST:PORT of a server that runs") from None
+    if not report["requests"] + report["errors"]:
+        raise YourTurn(f"{address} gave no answer", "look at the server's log")
+    return {"clients": clients} | report

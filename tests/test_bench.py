@@ -1,0 +1,78 @@
+"""Load on a server: figures of what answers, and a clear end where something does not."""
+
+import json
+
+import pytest
+
+from tests.fork import Fork
+
+SHORT = ["--clients", "2", "--seconds", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def served(shared_fork: Fork) -> Fork:
+    shared_fork.release()
+    shared_fork.ok("deploy", "local")
+    return shared_fork
+
+
+def test_figures_of_both_apis(served: Fork) -> None:
+    shown = served.ok("bench", *SHORT, "--json", "bench.json").err
+    rows = served.read("bench.json")
+    assert [(row["model"], row["api"], row["clients"]) for row in rows] == [
+        ("instant", "rest", 2),
+        ("instant", "grpc", 2),
+    ]
+    for row in rows:
+        assert row["requests"] > 0
+        assert row["errors"] == 0
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert f"{row['per_second']}" in shown
+
+
+def test_another_server_by_its_address(served: Fork) -> None:
+    served.ok("bench", *SHORT, "--rest", f"127.0.0.1:{served.rest_port}", "--json", "bench.json")
+    assert [row["api"] for row in served.read("bench.json")] == ["rest"]
+
+
+def test_a_request_larger_than_the_windows_of_http2(served: Fork) -> None:
+    document = served.read("build/release/release.json")
+    document["models"][0]["examples"][0]["inputs"] = {"x": [[1.0]] * 100_000}
+    kept = (served.root / "build/release/release.json").read_text()
+    (served.root / "build/release/release.json").write_text(json.dumps(document))
+    try:
+        served.ok("bench", *SHORT, "--grpc", f"127.0.0.1:{served.grpc_port}", "--json", "bench.json")
+    finally:
+        (served.root / "build/release/release.json").write_text(kept)
+    assert served.read("bench.json")[0]["requests"] > 0
+
+
+def test_failed_requests_are_counted_and_fail(served: Fork) -> None:
+    """The server does not know the model of the newest export."""
+    served.edit("build/release/release.json", '"name": "instant"', '"name": "other"')
+    result = served.run("bench", *SHORT, "--rest", f"127.0.0.1:{served.rest_port}")
+    served.edit("build/release/release.json", '"name": "other"', '"name": "instant"')
+    assert result.code == 1
+    assert "requests failed; the first: " in result.err
+    assert "Servable not found for request: Latest(other)" in result.err
+
+
+REFUSED = {
+    "no clients": (["--clients", "0"], "clients and seconds must be more than 0"),
+    "no time": (["--seconds", "0"], "clients and seconds must be more than 0"),
+    "nobody there": (["--rest", "127.0.0.1:9"], "127.0.0.1:9 cannot be asked: "),
+    "no port": (["--grpc", "here"], "here cannot be asked: "),
+}
+
+
+@pytest.mark.parametrize("defect", REFUSED)
+def test_refuses(served: Fork, defect: str) -> None:
+    arguments, message = REFUSED[defect]
+    result = served.run("bench", *arguments)
+    assert result.code == 1
+    assert result.err.startswith(f"error: {message}")
+
+
+def test_nothing_serves(fork: Fork) -> None:
+    result = fork.run("bench")
+    assert result.err.startswith("error: local serves nothing\n  next: ./pipeline up")
