@@ -1,5 +1,6 @@
 """What happens to a deployment meanwhile: another deployer, a kill, pods and API servers that go away."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,28 @@ def test_of_two_deployers_one_wins_and_the_other_says_so(small: Environment, rel
     assert f"another deployer is at work in dev: ./pipeline deploy (process {first.pid} on " in error
     assert first.returncode == 0
     small.serves(releases["two"])
+
+
+def test_a_deployer_whose_lease_is_taken_stops(small: Environment, releases: dict[str, Release]):
+    """As if its computer had slept: it touches nothing more, and leaves the other its lease."""
+    small.fork.edit("scripts/_lease.py", "RENEW_SECONDS = 15", "RENEW_SECONDS = 0.1")
+    small.fork.commit("in a hurry")
+    small.promote(releases["silent"])
+    process = small.start("deploy", "dev")
+    until(process, "rollout")
+    other = {"spec": {"holderIdentity": "./pipeline deploy (process 1 on another)"}}
+    small.kubectl("patch", "lease/deployer", "--type=merge", f"--patch={json.dumps(other)}")
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert "error: another deployer has taken over dev, or somebody has deleted Lease/deployer there" in err
+    assert small.get("lease/deployer")["spec"]["holderIdentity"] == other["spec"]["holderIdentity"]
+    assert "another deployer is at work in dev: ./pipeline deploy (process 1 on another)" in small.refused(
+        "deploy", "dev"
+    )
+    small.kubectl("delete", "lease/deployer")
+    small.promote(releases["one"])
+    small.ok("deploy", "dev")
+    small.serves(releases["one"])
 
 
 def test_a_pod_killed_during_a_rollout(dev: Environment, releases: dict[str, Release]):
