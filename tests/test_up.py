@@ -57,6 +57,13 @@ def test_a_second_one_reuses_everything(up: Fork) -> None:
     assert up.read("build/local/server.json") == before
 
 
+@pytest.fixture
+def fork(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Fork:
+    """Without an engine: what follows is not about images, of which each `up` would build and test one."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    return fork
+
+
 def test_a_release_of_a_dirty_tree_is_made_anew_once_it_is_committed(fork: Fork) -> None:
     fork.write_model(SLOPE="5.0")
     fork.ok("up")
