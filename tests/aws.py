@@ -10,7 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fork import ROOT, free_ports
+from tests.fork import ROOT
+from tests.ports import free_ports
 
 LOCK = ROOT / "requirements/aws.txt"
 ACCOUNT = "123456789012"  # moto's

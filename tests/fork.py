@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -18,6 +17,8 @@ from typing import Any
 
 import docker.errors
 import psutil
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 INSTANT = (ROOT / "tests/models/instant.py").read_text()
@@ -206,10 +207,3 @@ def _main(root: str, arguments: tuple[str, ...], environment: dict[str, str], ou
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]

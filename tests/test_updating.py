@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import INSTANT, ROOT, Fork, free_ports
+from tests.fork import INSTANT, ROOT, Fork
+from tests.ports import free_ports
 from tests.test_promote import release
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/updating.md").read_text(), re.DOTALL)

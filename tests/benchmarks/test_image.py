@@ -17,7 +17,8 @@ import pytest
 from scripts import _verification
 from scripts._release import read
 from tests.container.conftest import engine, started, wait_until_ready  # noqa: F401  (a fixture)
-from tests.fork import Fork, free_ports
+from tests.fork import Fork
+from tests.ports import free_ports
 
 ROUNDS = 5
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.process import ModelServer, free_ports
+from tests.ports import free_ports
+from tests.serving.process import ModelServer
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "conformance"
@@ -70,7 +71,7 @@ def endpoint(request: pytest.FixtureRequest, models: Path, tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("conformance")
     (folder / "models.config").write_text(recorded_config(models))
     (folder / "monitoring.config").write_text(MONITORING)
-    grpc_port, rest_port = free_ports(2)
+    grpc_port, rest_port = free_ports()
     server = ModelServer(
         f"--model_config_file={folder}/models.config",
         f"--monitoring_config_file={folder}/monitoring.config",

@@ -18,7 +18,8 @@ import pytest
 from google.protobuf import text_format
 
 from serving.embedded.protos import predict_pb2
-from tests.serving.process import ROOT, ModelServer, free_ports, wait_until
+from tests.ports import free_ports
+from tests.serving.process import ROOT, ModelServer, wait_until
 
 from .comparison import document, text
 from .test_grpc import FOLDER, MESSAGES, canonical
@@ -39,7 +40,7 @@ def serve(folder: Path, *flags: str, **options) -> ModelServer:
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
     """The server as a command that is expected to end by itself."""
-    port, rest_port = free_ports(2)
+    port, rest_port = free_ports()
     ports = [f"--port={port}", f"--rest_api_port={rest_port}"]
     command = [sys.executable, "-m", "serving.embedded", "--bind_address=127.0.0.1", *ports, *flags]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -573,7 +574,7 @@ def test_config_file_is_polled(models: Path, tmp_path: Path) -> None:
 
 
 def test_two_servers_do_not_share_a_port(models: Path, tmp_path: Path) -> None:
-    port, rest = free_ports(2)
+    port, rest = free_ports()
     ended = run(*single(models), f"--port={port}", f"--rest_api_port={port}")
     assert ended.returncode == 255 and "give REST another port" in ended.stderr
     assert rest

@@ -21,7 +21,8 @@ from scripts import _settings
 from scripts._client import Endpoint, NoAnswer
 from scripts._release import Release
 from tests.conftest import requires
-from tests.fork import Fork, free_ports
+from tests.fork import Fork
+from tests.ports import free_ports
 
 # What k8s/base asks for; memory is what the embedded server, TensorFlow and a small model take, with room for requests.
 RESTRICTIONS = {

@@ -19,7 +19,8 @@ import pytest
 
 from scripts import _engine, _registry, _served
 from scripts._release import Release
-from tests.fork import INSTANT, TABLES, Fork, free_ports
+from tests.fork import INSTANT, TABLES, Fork
+from tests.ports import free_ports
 
 BASE = f"localhost/pipeline-test-base:{os.getpid()}"  # two runs on one engine take nothing from each other
 

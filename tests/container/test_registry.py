@@ -13,7 +13,7 @@ import pytest
 
 from scripts import _registry
 from scripts._errors import YourTurn
-from tests.fork import free_ports
+from tests.ports import free_ports
 
 LOGIN = base64.b64encode(b"user:secret").decode()
 HTPASSWD = "user:$2b$04$4041rRw5TDpkLNqb1BYQieU.32UNFanJg2zHSk1aLF.EMrflCrsEK"  # secret

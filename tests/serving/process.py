@@ -11,16 +11,9 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import free_ports
+
 ROOT = Path(__file__).parents[2]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def wait_until(condition, seconds: float = 30.0, message: str = "condition") -> None:
@@ -38,7 +31,7 @@ class ModelServer:
     def __init__(
         self, *flags: str, grpc_port: int = 0, rest_port: int = 0, log: Path, wait: bool = True, env: dict | None = None
     ) -> None:
-        self.grpc_port, self.rest_port = (grpc_port, rest_port) if grpc_port else free_ports(2)
+        self.grpc_port, self.rest_port = (grpc_port, rest_port) if grpc_port else free_ports()
         self.log, self._wait = log, wait
         arguments = [f"--port={self.grpc_port}", f"--rest_api_port={self.rest_port}", "--bind_address=127.0.0.1"]
         self.command = [sys.executable, "-m", "serving.embedded", *arguments, *flags]
@@ -46,9 +39,10 @@ class ModelServer:
 
     def __enter__(self) -> Self:
         with self.log.open("ab") as output:
+            begin = output.tell()
             self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=output, stderr=output, env=self._env)
         if self._wait:
-            wait_until(lambda: self.is_open() or self.process.poll() is not None, 60, f"ready: {self.log}")
+            wait_until(lambda: self._is_ready(begin) or self.process.poll() is not None, 60, f"ready: {self.log}")
             if self.process.poll() is not None:
                 raise AssertionError(f"exit {self.process.returncode}: {self.log.read_text()[-3000:]}")
         return self
@@ -61,6 +55,10 @@ class ModelServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def _is_ready(self, begin: int) -> bool:
+        """By its own word, after `begin` in its log: a port may be somebody else's."""
+        return b" I server: Serving " in self.log.read_bytes()[begin:]
 
     def is_open(self, port: int | None = None) -> bool:
         """Whether the REST port (or `port`) accepts a connection."""

@@ -12,8 +12,9 @@ import pytest
 
 from serving.embedded.protos import get_model_status_pb2, predict_pb2, prediction_log_pb2
 from serving.embedded.servable import WARMUP_FILE
+from tests.ports import free_ports
 
-from .process import ROOT, free_ports, wait_until
+from .process import ROOT, wait_until
 from .records import write_records
 
 
@@ -171,7 +172,7 @@ def test_version_removed_while_a_request_on_it_is_in_flight(serve, library, base
 def test_port_in_use(serve, install, taken) -> None:
     install(1)
     with serve() as first:
-        free = free_ports(2)
+        free = free_ports()
         flags = (free[0], first.rest_port) if taken == "rest_api_port" else (first.grpc_port, free[1])
         command = [*first.command, f"--port={flags[0]}", f"--rest_api_port={flags[1]}"]
         second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

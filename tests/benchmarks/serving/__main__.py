@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.serving.process import free_ports
+from tests.ports import free_ports
 
 from . import requests
 
@@ -161,7 +161,7 @@ class Running:
 
     def __init__(self, peer: Peer, paths: dict[str, Path], model: str = "") -> None:
         self.peer, self._model = peer, model
-        self.grpc_port, self.rest_port = free_ports(2)
+        self.grpc_port, self.rest_port = free_ports()
         python = environment_of(peer)
         versions = {name: max(path.iterdir(), key=lambda entry: int(entry.name)) for name, path in paths.items()}
         env = (
