@@ -37,14 +37,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--models", help="the engine's volume to mount at /models, where they are not in that image")
 
 
+# The longest parts of the suite, which begin first: the last to end would otherwise be one of them, alone.
+LONGEST = ["cluster", "workflows", "container", "test_models.py", "test_readme.py", "test_up.py", "test_local.py"]
+
+
+def _part(nodeid: str) -> str:
+    """What shares expensive fixtures, and is run whole by one process: a folder here, or a file."""
+    part = nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
+    return "cluster" if part == "test_overlays.py" else part  # both need every combination of the components
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {part: place for place, part in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(_part(item.nodeid), len(places)))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of two processes, one takes what shares an expensive fixture whole: a folder here, or a file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByPart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            part = nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
-            return "cluster" if part == "test_overlays.py" else part  # both need every combination of the components
+            return _part(nodeid)
 
     return ByPart(config, log)
 
