@@ -110,8 +110,7 @@ class Cluster:
         memory = self._memory()
         inventory = memory["inventory"] + [i for i in map(_identity, manifests) if i not in memory["inventory"]]
         self._remember(memory | {"inventory": inventory})  # first: what is applied is then known, whenever this ends
-        applied = [self._apply(manifest) for manifest in manifests]
-        deployment = _manifests.workload(applied)
+        deployment = self._apply_all(manifests)
         selector = deployment["spec"]["selector"]["matchLabels"]
         rollout = _rollout.Rollout(self.api, self.namespace, deployment["metadata"]["name"], selector)
         rollout.wait(deployment["metadata"]["generation"])
@@ -137,6 +136,13 @@ class Cluster:
         wanted = self._asked(*_names(manifest), self.api.apply, path, manifest, dry_run=True, force=hands)
         foreign = [f"{_manifests.title(manifest)} {line}" for line in _ownership.foreign_fields(live, manifest)]
         return _manifests.changes(live, wanted) + foreign
+
+    def _apply_all(self, manifests: list[Manifest]) -> Manifest:
+        """Returns the Deployment, which comes last: what its pods need is there by then."""
+        workload = _manifests.workload(manifests)
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(self._apply, [manifest for manifest in manifests if manifest is not workload]))
+        return self._apply(workload)
 
     def _apply(self, manifest: Manifest) -> Manifest:
         self._take_over(manifest)

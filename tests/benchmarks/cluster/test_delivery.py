@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.environment import OVERLAY, Environment
 
 Release = dict[str, Any]
-ROUNDS = 3
+ROUNDS = 5
 
 
 def timed(work: Callable[[], Any]) -> float:
