@@ -64,7 +64,7 @@ def _exclusively() -> Generator[None]:
 
 
 def _sync(level: str) -> None:
-    uv = _find_uv()
+    uv = find_uv()
     print(f"syncing .venv with requirements/{level}.txt", file=sys.stderr, flush=True)
     if not os.access(PYTHON, os.X_OK):
         python = sys.executable if sys.version_info < (3, 14) else SUPPORTED
@@ -77,7 +77,8 @@ def _sync(level: str) -> None:
     STAMP.write_text(f"{level} {_hash(level)}")
 
 
-def _find_uv() -> str:
+def find_uv() -> str:
+    """This machine's uv, or one of this repository's own."""
     own = OWN_UV / "bin" / "uv"
     if found := shutil.which("uv"):
         return found

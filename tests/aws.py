@@ -52,7 +52,7 @@ def _uv() -> str:
     with contextlib.chdir(ROOT):
         from scripts import _requirements
 
-        return str(Path(_requirements._find_uv()).absolute())
+        return str(Path(_requirements.find_uv()).absolute())
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from scripts import _requirements
 from tests.ports import free_ports
 
 from . import requests
@@ -150,9 +151,10 @@ def environment_of(peer: Peer) -> str:
     folder = BUILD / "envs" / peer.name
     if not (folder / "bin" / "python").exists():
         print(f"installing {peer.name}", file=sys.stderr)
-        subprocess.run(["uv", "venv", "-q", "--python", "3.11", folder], check=True)
+        uv = _requirements.find_uv()
+        subprocess.run([uv, "venv", "-q", "--python", "3.11", folder], check=True)
         python = folder / "bin" / "python"
-        subprocess.run(["uv", "pip", "install", "-q", "--python", python, TENSORFLOW, *peer.packages], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--python", python, TENSORFLOW, *peer.packages], check=True)
     return str(folder / "bin" / "python")
 
 
