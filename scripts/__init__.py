@@ -1,1 +1,1 @@
-"""The verbs: one file each, run as `./pipeline VERB`; files that begin with an underscore are the machinery behind them."""
+"""The verbs that people type, one file each: parsing and printing. The packages hold what is behind them."""

@@ -9,8 +9,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from scripts import _requirements, _settings
-from scripts._errors import YourTurn
+from scripts.workspace import actions, requirements, settings
+from scripts.workspace.errors import YourTurn
 
 VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect"),
@@ -29,10 +29,8 @@ def main(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except YourTurn as error:
-        from scripts import _github  # here: help and most verbs have nothing to say to it
-
         print(error.render(), file=sys.stderr)
-        _github.annotate("error", f"{error.problem}\nnext: {error.remedy}")
+        actions.annotate("error", f"{error.problem}\nnext: {error.remedy}")
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted: nothing is half-written; the same command again goes on", file=sys.stderr)
@@ -43,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = _choose(arguments)
-    module = importlib.import_module(f"scripts.{_module(verb)}")
+    module = importlib.import_module(_module(verb))
     parser = argparse.ArgumentParser(
         f"./pipeline {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +52,7 @@ def _run(arguments: list[str]) -> int:
         options["rest"] = unknown
     elif unknown:
         raise YourTurn(f"{verb} has no option {unknown[0]!r}", f"./pipeline {verb} --help")
-    _requirements.ensure(getattr(module, "NEEDS", "base"))
+    requirements.ensure(getattr(module, "NEEDS", "base"))
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "3"
     )  # notes on the processor and on its own protos; what matters is raised
@@ -66,13 +64,14 @@ def _choose(arguments: list[str]) -> tuple[str, list[str]]:
         print(_help())
         sys.exit(0)
     if arguments[0] not in VERBS + STEPS:
-        meant = _settings.did_you_mean(arguments[0], VERBS + STEPS)
+        meant = settings.did_you_mean(arguments[0], VERBS + STEPS)
         raise YourTurn(f"unknown verb {arguments[0]!r}{meant}", "./pipeline --help")
     return arguments[0], arguments[1:]
 
 
 def _module(verb: str) -> str:
-    return verb.replace("-", "_")
+    package = "scripts.steps" if verb in STEPS else "scripts"
+    return f"{package}.{verb.replace('-', '_')}"
 
 
 def _help() -> str:
@@ -85,7 +84,8 @@ def _help() -> str:
 
 def _summary(verb: str) -> str:
     """The first line of the verb's docstring, read rather than imported: that is all the help needs of each."""
-    text = Path(__file__).with_name(f"{_module(verb)}.py").read_text()
+    file = Path(__file__).parents[1] / f"{_module(verb).replace('.', '/')}.py"
+    text = file.read_text()
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts import _client, _console, _files, _load, _local, _release
-from scripts._errors import YourTurn
-from scripts._release import Release
+from scripts.environments import client, load, local
+from scripts.release import releases
+from scripts.release.releases import Release
+from scripts.workspace import console, files
+from scripts.workspace.errors import YourTurn
 
 NEEDS = "serve"  # uvloop
 COLUMNS = {"model": "model", "api": "API", "clients": "clients", "per_second": "req/s"}
@@ -31,16 +33,16 @@ def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, 
     if min(clients) < 1 or seconds <= 0:
         raise YourTurn("clients and seconds must be more than 0", "./pipeline bench --help")
     if rest or grpc:
-        release, addresses = _release.read(), {"rest": rest, "grpc": grpc}
+        release, addresses = releases.read(), {"rest": rest, "grpc": grpc}
     else:
         release, addresses = _of_local()
     rows = []
     for model, api, path, body in _requests(release):
         if address := addresses[api]:
             rows += [{"model": model, "api": api} | _ask(api, address, path, body, n, seconds) for n in clients]
-    _console.table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows])
+    console.table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows])
     if json:
-        _files.write_json(json, rows)
+        files.write_json(json, rows)
     if failed := [row for row in rows if row["errors"]]:
         count = sum(row["errors"] for row in failed)
         raise YourTurn(f"{count} requests failed; the first: {failed[0]['first_error']}", "look at the server's log")
@@ -48,12 +50,12 @@ def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, 
 
 
 def _of_local() -> tuple[Release, dict[str, str | None]]:
-    local = _local.read()
-    served = local.running()
+    target = local.read()
+    served = target.running()
     if not served:
         raise YourTurn("local serves nothing", "./pipeline up, or name a server by --rest and --grpc")
-    endpoint = local.endpoint()
-    return local.find(served).release, {
+    endpoint = target.endpoint()
+    return target.find(served).release, {
         "rest": f"{endpoint.host}:{endpoint.rest_port}",
         "grpc": f"{endpoint.host}:{endpoint.grpc_port}",
     }
@@ -65,15 +67,15 @@ def _requests(release: Release) -> Iterator[tuple[str, str, str, bytes]]:
         name, inputs = model["name"], model["examples"][0]["inputs"]
         dtypes = {key: tensor["dtype"] for key, tensor in model["signature"]["inputs"].items()}
         yield name, "rest", f"/v1/models/{name}:predict", _json.dumps({"inputs": inputs}).encode()
-        request = _client.predict_request(name, inputs, dtypes)
-        yield name, "grpc", _client.PREDICT, request.SerializeToString()
+        request = client.predict_request(name, inputs, dtypes)
+        yield name, "grpc", client.PREDICT, request.SerializeToString()
 
 
 def _ask(api: str, address: str, path: str, body: bytes, clients: int, seconds: float) -> dict[str, Any]:
     import uvloop
 
     try:
-        report = uvloop.run(_load.run(api, address, path, body, clients, seconds))
+        report = uvloop.run(load.run(api, address, path, body, clients, seconds))
     except (OSError, ValueError) as error:
         raise YourTurn(f"{address} cannot be asked: {error}", "give it as HOST:PORT of a server that runs") from None
     if not report["requests"] + report["errors"]:

@@ -5,8 +5,10 @@ The second needs no cluster. Exit 0 whether or not there is a difference.
 
 import argparse
 
-from scripts import _console, _environments, _git, _manifests
-from scripts._errors import YourTurn
+from scripts.environments import lookup
+from scripts.ledger import overlays, rendering
+from scripts.workspace import console, git
+from scripts.workspace.errors import YourTurn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,18 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(environment: str, against: str | None) -> int:
-    _environments.check(environment, _environments.names()[1:])
+    overlays.check(environment)
     if against:
-        if not _git.exists(against):
+        if not git.exists(against):
             raise YourTurn(f"this clone has no revision {against!r}", "git fetch, or name another one")
-        lines = _manifests.between(*(_manifests.render(environment, revision, None) for revision in (against, "HEAD")))
+        lines = rendering.between(*(rendering.render(environment, revision, None) for revision in (against, "HEAD")))
     else:
-        target = _environments.reachable(environment)
+        target = lookup.reachable(environment)
         if not target:
             return 0
         lines = target.drift()
     for line in lines:
         print(line)
     if not lines:
-        _console.say(f"  diff       {environment}: no difference")
+        console.say(f"  diff       {environment}: no difference")
     return 0

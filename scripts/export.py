@@ -1,151 +1,15 @@
 """Writes the release: build/release/models/NAME/VERSION/ for TensorFlow Serving, and build/release/release.json"""
 
-import datetime
-import errno
-import hashlib
-import json
-from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-from scripts import _answers, _checkout, _console, _files, _golden, _models, _release, _saved_model, _variants
-from scripts._errors import YourTurn
+from scripts.training import exporting, models
+from scripts.workspace import console
 
 NEEDS = "train"
 
-add_arguments = _models.add_argument
+add_arguments = models.add_argument
 
 
 def run(model: list[str] | None) -> int:
-    with _console.stage("export") as stage:
-        stage.result = export(_models.chosen(model))
-    _console.say("next: ./pipeline deploy local")
+    with console.stage("export") as stage:
+        stage.result = exporting.export(models.chosen(model))
+    console.say("next: ./pipeline deploy local")
     return 0
-
-
-def export(modules: list[str]) -> str:
-    """Writes the release of `modules` into the store, whole or not at all, and points build/release at it."""
-    identity, checkout = _release.identity(modules), _checkout.read()
-    target = _release.STORE / f"{checkout.seconds}-{identity[:12]}"
-    if not (target / "release.json").exists():
-        try:
-            with _files.directory(target) as folder:
-                document = _document(identity, checkout)
-                for module in modules:
-                    _export_model(module, folder, document)
-                _files.write_json(folder / "release.json", document)
-                _release.read(folder)  # what is written is what every reader accepts
-        except Exception as error:
-            raise _explained(error) from error
-    _note_comparisons(target / "release.json", modules)
-    _files.link(_release.CANDIDATE, target)
-    return f"{target}, {_files.size(target) / 1024:.0f} KiB"
-
-
-def _note_comparisons(path: Path, modules: list[str]) -> None:
-    """What `evaluate --against` found: of that day, and no part of what the release is, so that it may be noted later, too."""
-    try:
-        evaluations = [_models.record(module, "evaluation.json", "evaluate") for module in modules]
-    except YourTurn:  # the release was exported before, and what it was made of is gone
-        return
-    found = [comparison for evaluation in evaluations for comparison in evaluation["against"]]
-    document = json.loads(path.read_text())
-    if document.get("against", []) != found:
-        _files.write_json(path, document | {"against": found})
-
-
-def _document(identity: str, checkout: _checkout.Checkout) -> dict[str, Any]:
-    import tensorflow as tf
-
-    created = datetime.datetime.fromtimestamp(checkout.seconds, datetime.UTC).isoformat()
-    return {
-        "format": 1,
-        "id": identity,
-        "version": checkout.seconds,
-        "commit": checkout.commit,
-        "dirty": checkout.dirty,
-        "created": created,
-        "tensorflow": tf.__version__,
-        "models": [],
-        "edge": [],
-    }
-
-
-def _export_model(module: str, folder: Path, document: dict[str, Any]) -> None:
-    """Writes the model and its variants below `folder`, and adds them to `document`."""
-    model, evaluation = _models.load(module), _models.record(module, "evaluation.json", "evaluate")
-    if not evaluation["passed"]:
-        raise YourTurn(
-            f"{module} did not pass its gates: it is not exported", f"change model/{module}.py, then ./pipeline train"
-        )
-    common = {"module": module, "data": _hash_data(model)}
-    common |= {"labels": model.LABELS, "signature_number": model.SIGNATURE}
-
-    def servable(name: str, form: Callable) -> dict[str, Any]:
-        return _saved_model.write(name, module, model, form, folder / "models" / name / str(document["version"]))
-
-    entry = servable(model.NAME, _saved_model.original)
-    document["models"].append(entry | common | _judged(evaluation))
-    for variant in evaluation["variants"]:
-        if variant["technique"] == "litert":
-            document["edge"].append(_export_litert(module, model, folder, entry) | common | _judged(variant))
-            continue
-        compressed = servable(f"{model.NAME}_{variant['technique']}", _variants.int8)
-        _refuse_larger(module, compressed, entry)
-        document["models"].append(compressed | common | _judged(variant) | {"variant_of": model.NAME})
-
-
-def _judged(evaluation: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "metrics": {name: value for name, value in evaluation["metrics"].items() if value is not None},
-        "gates": [{key: gate[key] for key in ("metric", "bound", "value")} for gate in evaluation["gates"]],
-    }
-
-
-def _refuse_larger(module: str, compressed: dict[str, Any], original: dict[str, Any]) -> None:
-    """A graph has a size, too: what its weights save may be less than what it costs to restore them."""
-    sizes = [entry["size"] for entry in (compressed, original)]
-    if sizes[0] >= sizes[1]:
-        is_, was = (f"{size / 1024:.0f} KiB" for size in sizes)
-        problem = f"model/{module}.py: {compressed['name']} is {is_} in all, and the original only {was}"
-        raise YourTurn(problem, f"remove that variant from model/{module}.py, then ./pipeline train")
-
-
-def _export_litert(module: str, model: ModuleType, folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """The LiteRT file that evaluate judged, once it answers the golden examples as the served model does."""
-    import numpy as np
-
-    file = f"edge/{model.NAME}.tflite"
-    content = (Path("build") / module / f"{model.NAME}.tflite").read_bytes()
-    ask = _variants.interpreter(content)
-    for number, example in enumerate(entry["examples"], 1):
-        (tensor,) = _answers.tensors(example["inputs"], entry["signature"]).values()
-        answers = {name: np.array(value) for name, value in example["outputs"].items()}
-        right = _answers.predictions(module, model, answers).tolist()
-        if found := _golden.difference(right, ask(np.asarray(model.features(tensor))).tolist(), example["tolerance"]):
-            problem = f"model/{module}.py: its LiteRT file answers example {number} wrongly: scores{found}"
-            raise YourTurn(problem, f"remove that variant from model/{module}.py, then ./pipeline train")
-    (folder / "edge").mkdir(exist_ok=True)
-    (folder / file).write_bytes(content)
-    return {"name": model.NAME, "file": file, "sha256": _files.sha256(folder / file), "size": len(content)}
-
-
-def _hash_data(model: ModuleType) -> str:
-    data, digest = model.data(), hashlib.sha256()
-    for array in (data.train.inputs, data.train.targets, data.held_out.inputs, data.held_out.targets):
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(
-            b"".join(len(value).to_bytes(8) + value for value in array) if array.dtype == object else array.tobytes()
-        )
-    return digest.hexdigest()
-
-
-def _explained(error: Exception) -> Exception:
-    """A full disk comes as an OSError or as one of several TensorFlow errors."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return YourTurn(
-            "the disk is full: nothing was exported, the releases before are untouched",
-            "free some space below build/, then ./pipeline export",
-        )
-    return error

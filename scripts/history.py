@@ -3,23 +3,24 @@
 import argparse
 from pathlib import Path
 
-from scripts import _console, _environments, _files
-from scripts._delivery import Entry
+from scripts.environments import lookup
+from scripts.ledger.entries import Entry
+from scripts.workspace import console, files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _environments.add_argument(parser)
+    lookup.add_argument(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write it there as well, oldest first")
 
 
 def run(environment: str, json: Path | None) -> int:
-    entries = _environments.find(environment).history()
+    entries = lookup.find(environment).history()
     if json:
-        _files.write_json(json, [entry.to_dict() for entry in entries])
+        files.write_json(json, [entry.to_dict() for entry in entries])
     if entries:
-        _console.table(["time (UTC)", "action", "release", "outcome", "reason"], map(_row, reversed(_settled(entries))))
+        console.table(["time (UTC)", "action", "release", "outcome", "reason"], map(_row, reversed(_settled(entries))))
     else:
-        _console.say(f"nothing was ever deployed to {environment}; next: {_next(environment)}")
+        console.say(f"nothing was ever deployed to {environment}; next: {_next(environment)}")
     return 0
 
 

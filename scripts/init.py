@@ -12,8 +12,12 @@ from typing import Any
 
 import tomlkit
 
-from scripts import _console, _environments, _files, _image, _models, _settings
-from scripts._errors import YourTurn
+from scripts.ledger import overlays
+from scripts.release import images
+from scripts.training import models
+from scripts.workspace import console, files, settings
+from scripts.workspace.errors import YourTurn
+from scripts.workspace.settings import Settings
 
 IMAGE = re.compile(
     r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
@@ -34,33 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(model: list[str] | None, image: str | None, context: list[str] | None) -> int:
-    settings = _settings.read()
+    present = settings.read()
     if model is None and image is None and context is None:
         if not sys.stdin.isatty():
             raise YourTurn("init asks, and nobody is at the terminal", "./pipeline init --help names its options")
-        model, image, contexts = _ask(settings)
+        model, image, contexts = _ask(present)
     else:
         contexts = dict(_pair(text) for text in context or [])
-    before = _settings.FILE.read_text()
-    after = _with(before, _checked(settings, model, image, contexts))
+    before = settings.FILE.read_text()
+    after = _with(before, _checked(present, model, image, contexts))
     if after == before:
-        _console.say(f"  init       {_settings.FILE} says that already: nothing changed")
+        console.say(f"  init       {settings.FILE} says that already: nothing changed")
         return 0
-    _files.write(_settings.FILE, after)
+    files.write(settings.FILE, after)
     for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
         if old != new:
-            _console.say(f"  init       {new.strip()}")
-    _console.say(f"next: git commit -m 'Settings' {_settings.FILE}, then ./pipeline doctor")
+            console.say(f"  init       {new.strip()}")
+    console.say(f"next: git commit -m 'Settings' {settings.FILE}, then ./pipeline doctor")
     return 0
 
 
-def _ask(settings: _settings.Settings) -> tuple[list[str], str, dict[str, str]]:
+def _ask(present: Settings) -> tuple[list[str], str, dict[str, str]]:
     """Enter keeps what is set."""
-    _console.say("Enter keeps what stands in brackets.")
-    models = _answer("models, by spaces", " ".join(settings.models)).split()
-    image = _answer(f"image (empty: {_image.name()})" if not settings.image else "image", settings.image)
-    names = _environments.names()[1:]
-    return models, image, {name: _answer(f"kubectl's context of {name}", settings.context(name)) for name in names}
+    console.say("Enter keeps what stands in brackets.")
+    models = _answer("models, by spaces", " ".join(present.models)).split()
+    image = _answer(f"image (empty: {images.name()})" if not present.image else "image", present.image)
+    names = overlays.names()
+    return models, image, {name: _answer(f"kubectl's context of {name}", present.context(name)) for name in names}
 
 
 def _answer(question: str, current: str) -> str:
@@ -78,24 +82,24 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _checked(
-    settings: _settings.Settings, model: list[str] | None, image: str | None, contexts: dict[str, str]
+    present: Settings, model: list[str] | None, image: str | None, contexts: dict[str, str]
 ) -> Callable[[Any], None]:
     """What is to be set, on the parsed table. Raises YourTurn for a value that no verb could use."""
     if model:
-        _models.chosen(model)
+        models.chosen(model)
     if image and not IMAGE.fullmatch(image):
         problem = f"{image!r} is no image: REGISTRY/NAME, in lower case and without a tag"
         raise YourTurn(problem, "./pipeline init --image registry.example.com/team/name")
     for name in contexts:
-        _environments.check(name, _environments.names()[1:])
+        overlays.check(name)
 
     def set_all(table: Any) -> None:
-        if model and model != settings.models:
+        if model and model != present.models:
             table["models"] = model
-        if image is not None and image != settings.image:
+        if image is not None and image != present.image:
             table["image"] = image
         for name, value in contexts.items():
-            if value != settings.context(name):
+            if value != present.context(name):
                 table.setdefault("environments", {}).setdefault(name, tomlkit.inline_table())["context"] = value
 
     return set_all

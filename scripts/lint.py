@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import _console, _settings
-from scripts._errors import YourTurn
+from scripts.workspace import console, settings
+from scripts.workspace.errors import YourTurn
 
 NEEDS = "dev"
 BIN = Path(sys.executable).parent  # where the locked tools are
@@ -47,6 +47,7 @@ CHECKS = {
     "code": Check(("ruff", "check", "--quiet", "--output-format=concise")),
     "format": Check(("ruff", "format", "--check", "--quiet")),
     "types": Check(("ty", "check", "--no-progress", "--output-format=concise")),
+    "layers": Check(("lint-imports", "--no-cache")),
     "actionlint": Check(("actionlint", "-no-color"), (WORKFLOWS,), locked=False),
     # The pedantic persona asks for a reason beside each permission, and for names, limits and locks of everything.
     "zizmor": Check(("zizmor", "--persona=pedantic", "--no-progress", "--quiet", "--offline", ".")),
@@ -69,7 +70,7 @@ def run(checks: list[str], online: bool) -> int:
     names = checks or list(CHECKS)
     for name in names:
         if name not in CHECKS:
-            raise YourTurn(f"no check {name!r}{_settings.did_you_mean(name, CHECKS)}", "name one of these, or none")
+            raise YourTurn(f"no check {name!r}{settings.did_you_mean(name, CHECKS)}", "name one of these, or none")
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         failed = [
             name for name, good in zip(names, pool.map(lambda n: check(n, online), names), strict=True) if not good
@@ -86,17 +87,17 @@ def check(name: str, online: bool = False) -> bool:
     check = CHECKS[name]
     program = check.program()
     if not program and not check.locked:
-        _console.say(f"  skipped    {name}: {check.command[0]} is not installed")
+        console.say(f"  skipped    {name}: {check.command[0]} is not installed")
         return True
     words = check.words()
     if check.files and len(words) == len(check.command):
-        _console.say(f"  skipped    {name}: there is no {' '.join(check.files)}")
+        console.say(f"  skipped    {name}: there is no {' '.join(check.files)}")
         return True
     arguments = [word for word in words[1:] if not (online and word == "--offline")]
     # BIN first: actionlint looks for shellcheck there.
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([program or words[0], *arguments], capture_output=True, text=True, env=environment)
-    _console.say(f"  {'failed' if done.returncode else 'clean':<10} {name}")
+    console.say(f"  {'failed' if done.returncode else 'clean':<10} {name}")
     if done.returncode:
-        _console.say((done.stdout + done.stderr).rstrip())
+        console.say((done.stdout + done.stderr).rstrip())
     return not done.returncode

@@ -8,10 +8,12 @@ settings say.
 
 import argparse
 
-from scripts import _console, _delivery, _environments, _lock, _overlay, _promotion, _release, _settings
-from scripts._delivery import Entry
-from scripts._errors import YourTurn
-from scripts._release import Release
+from scripts.ledger import entries, overlays, promotion
+from scripts.ledger.entries import Entry
+from scripts.release import releases
+from scripts.release.releases import Release
+from scripts.workspace import console, settings
+from scripts.workspace.errors import YourTurn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,45 +37,33 @@ def run(
     publish: bool,
     dispatch: bool,
 ) -> int:
-    names = _environments.names()[1:]
+    names = overlays.names()
     if after:
-        _environments.check(after, names)
+        overlays.check(after)
         environment = next(iter(names[names.index(after) + 1 :]), None)
         if not environment:
-            _console.say(f"  promote    {after} is the last environment: nothing follows it")
+            console.say(f"  promote    {after} is the last environment: nothing follows it")
             return 0
     if not environment:
         raise YourTurn("promote needs an environment", f"./pipeline promote {names[0]}")
-    _environments.check(environment, names)
+    overlays.check(environment)
     place = names.index(environment)
     origin = source or after or (names[place - 1] if place else "candidate")
-    chosen = _overlay.Overlay(environment).find(release) if release else _source(origin, names)
-    entry = Entry(_delivery.now(), "promote", chosen.label, "promoted", reason)
+    chosen = overlays.Overlay(environment).find(release) if release else _source(origin, names)
+    entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason)
     if publish:
-        _promotion.publish(environment, chosen, entry, _settings.read().by(environment), dispatch)
-    elif not _promotion.was_rolled_back(environment, chosen, reason):
-        commit(environment, chosen, entry)
+        promotion.publish(environment, chosen, entry, settings.read().by(environment), dispatch)
+    elif not promotion.was_rolled_back(environment, chosen, reason):
+        promotion.commit(environment, chosen, entry)
     return 0
-
-
-def commit(environment: str, release: Release, entry: Entry) -> None:
-    """As a commit of this checkout."""
-    with _lock.held("promote"):
-        made = _overlay.Overlay(environment).write(release, "HEAD", entry)
-    _console.say(
-        f"  promote    {environment}: release {release.name}, version {release.version}, in commit {made[:12]}"
-        if made
-        else f"  promote    {environment} has release {release.name} already: nothing to commit"
-    )
-    _console.say(f"next: ./pipeline deploy {environment}")
 
 
 def _source(name: str, names: list[str]) -> Release:
     if name == "candidate":
-        release = _release.read()
+        release = releases.read()
     else:
-        _environments.check(name, names)
-        release = _overlay.Overlay(name).release()
+        overlays.check(name)
+        release = overlays.Overlay(name).release()
     if not release:
         raise YourTurn(f"{name} has no release to promote", f"./pipeline promote {name}, or --from candidate")
     release.image  # noqa: B018  (raises where no registry has it)

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripts import _console, _fork, _github
-from scripts._errors import YourTurn
-from scripts._github import Refused
+from scripts.github import fork, gh
+from scripts.github.gh import Refused
+from scripts.workspace import console
+from scripts.workspace.errors import YourTurn
 
 FILE = Path(".github/rulesets/main.json")
 
@@ -20,14 +21,14 @@ def run() -> int:
     try:
         here = _find(wanted["name"])
         if here and _is_same(here, wanted):
-            _console.say(f"  protect    the ruleset {wanted['name']} is in force as {FILE} says: nothing changed")
+            console.say(f"  protect    the ruleset {wanted['name']} is in force as {FILE} says: nothing changed")
             return 0
         method, path = ("PUT", f"rulesets/{here['id']}") if here else ("POST", "rulesets")
-        _github.api(method, path, wanted)
+        gh.api(method, path, wanted)
     except Refused as error:
         raise _explained(error) from error
-    _console.say(
-        f"  protect    the ruleset {wanted['name']} is {'changed' if here else 'new'}: {_github.url('settings/rules')}"
+    console.say(
+        f"  protect    the ruleset {wanted['name']} is {'changed' if here else 'new'}: {gh.url('settings/rules')}"
     )
     return 0
 
@@ -41,7 +42,7 @@ def _wanted() -> dict[str, Any]:
 
 def _app() -> int | None:
     try:
-        return int(_github.api("GET", "actions/variables/PIPELINE_APP_ID")["value"])
+        return int(gh.api("GET", "actions/variables/PIPELINE_APP_ID")["value"])
     except Refused as error:
         if error.status != 404:
             raise _explained(error) from error
@@ -50,9 +51,9 @@ def _app() -> int | None:
 
 def _find(name: str) -> dict[str, Any] | None:
     """The ruleset of this repository so called, whole: the list has only its head."""
-    for ruleset in _github.api("GET", "rulesets?per_page=100"):
+    for ruleset in gh.api("GET", "rulesets?per_page=100"):
         if ruleset["name"] == name and ruleset.get("source_type", "Repository") == "Repository":
-            return _github.api("GET", f"rulesets/{ruleset['id']}")
+            return gh.api("GET", f"rulesets/{ruleset['id']}")
     return None
 
 
@@ -72,7 +73,7 @@ def _is_same(here: Any, wanted: Any) -> bool:
 
 
 def _explained(error: Refused) -> YourTurn:
-    if _fork.is_the_plan(error):
+    if fork.is_the_plan(error):
         problem = "rulesets of a private repository need GitHub Pro, Team or Enterprise, and this plan has none"
         return YourTurn(
             problem, "make the repository public, or change the plan; until then merge only what is green and reviewed"

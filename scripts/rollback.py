@@ -2,12 +2,12 @@
 
 import argparse
 
-from scripts import _delivery, _environments
-from scripts._errors import YourTurn
+from scripts.environments import delivery, lookup
+from scripts.workspace.errors import YourTurn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _environments.add_argument(parser)
+    lookup.add_argument(parser)
     parser.add_argument("--to", metavar="RELEASE", help="its name or version, as history shows them")
     parser.add_argument("--reason", default="", help="why, for whoever reads the history")
     parser.add_argument("--force", action="store_true", help="also to a release that never served there")
@@ -19,9 +19,9 @@ def run(environment: str, to: str | None, reason: str, force: bool) -> int:
             "a rollback needs a reason: whoever reads the history will ask",
             f'./pipeline rollback {environment} --reason "…"',
         )
-    target = _environments.reachable(environment)
+    target = lookup.reachable(environment)
     if not target:
         return 0
     with target.exclusively("rollback"):
-        _delivery.deliver(target, _delivery.target_of_rollback(target, to, force), "rollback", reason)
+        delivery.deliver(target, delivery.target_of_rollback(target, to, force), "rollback", reason)
     return 0

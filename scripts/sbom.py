@@ -6,21 +6,22 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from scripts import _console, _engine, _files, _image, _release
-from scripts._errors import YourTurn
+from scripts.release import engine, images, releases
+from scripts.workspace import console, files
+from scripts.workspace.errors import YourTurn
 
 NEEDS = "dev"
 NONE_STATED = {"NONE", "NOASSERTION", ""}
 
 
 def run() -> int:
-    release = _release.read()
-    note = _image.note(release)
-    _engine.client()
-    with _console.stage("sbom") as stage:
+    release = releases.read()
+    note = images.note(release)
+    engine.client()
+    with console.stage("sbom") as stage:
         document = _scan(note["id"])
-        _files.write(release.folder / "sbom.spdx.json", json.dumps(document, indent=1))
-        _files.write(release.folder / "licences.md", _licences(note["reference"], document))
+        files.write(release.folder / "sbom.spdx.json", json.dumps(document, indent=1))
+        files.write(release.folder / "licences.md", _licences(note["reference"], document))
         stage.result = f"{len(document['packages'])} packages; build/release/licences.md"
     return 0
 

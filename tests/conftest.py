@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests import fork as _fork
+from tests.support import fork as _fork
 
 MODELS = ["linear_regression", "digits", "spoken_digits"]
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from model import Gate
-from scripts import _against
-from scripts._release import Release
-from tests.fork import INSTANT, Fork
+from scripts.release.releases import Release
+from scripts.reports import wording
+from scripts.training import beside
+from tests.support.fork import INSTANT, Fork
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_release_carries_what_a_pull_request_shows(serving: Fork) -> None:
     serving.commit("as good")  # one that is not committed has the time of its export
     serving.ok("export")
     document = serving.read("build/release/release.json")
-    assert _against.of_release(document, "local").startswith(f"""\
+    assert wording.of_release(document, "local").startswith(f"""\
 ## Beside release `{release["id"][:12]}`, which serves in local
 
 | model | metric | serves now | candidate |
@@ -125,7 +126,7 @@ def test_a_release_carries_what_a_pull_request_shows(serving: Fork) -> None:
 | instant | max_absolute_error | 0 | 0 |
 
 - **instant**: 0.0% of the held-out answers change, and 0 of its 1 golden examples; an answer takes """)
-    assert _against.of_release(document, "staging") == (
+    assert wording.of_release(document, "staging") == (
         "This release was not compared with what staging serves: `./pipeline evaluate --against staging` does that.\n"
     )
     serving.ok("evaluate")
@@ -170,7 +171,7 @@ BREAKS = {
 def test_what_breaks_clients(case: str) -> None:
     signature, labels, expected = BREAKS[case]
     candidate = SimpleNamespace(signature=signature, model=SimpleNamespace(LABELS=labels))
-    assert list(_against._breaks({"signature": SAME, "labels": ["a", "b"]}, candidate)) == expected  # ty: ignore[invalid-argument-type]
+    assert list(beside._breaks({"signature": SAME, "labels": ["a", "b"]}, candidate)) == expected  # ty: ignore[invalid-argument-type]
 
 
 def test_a_metric_that_became_no_number_is_worse() -> None:

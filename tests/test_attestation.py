@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 from tests.test_promote import NAME, release
 from tests.workflows.act import GitHub, Job
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 SHORT = ["--clients", "2", "--seconds", "0.2"]
 

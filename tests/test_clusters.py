@@ -15,9 +15,9 @@ import fastjsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tests import aws
 from tests.conftest import requires
-from tests.fork import ROOT
+from tests.support import aws
+from tests.support.fork import ROOT
 
 CLUSTERS = ROOT / "k8s/clusters"
 PROVIDERS = ["kops", "eks", "gke", "aks"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import Fork, Result, run_verb
+from scripts.workspace import actions
+from tests.support.fork import Fork, Result, run_verb
 
 EKS = {"CLUSTER": "eks", "CLUSTER_NAME": "one", "CLUSTER_REGION": "eu-west-1", "AWS_ROLE": "arn"}
 
@@ -134,11 +135,10 @@ def test_a_cluster_that_asks_entra_gets_the_token_that_az_has(shared_fork: Fork,
 
 
 def test_a_value_cannot_set_another_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scripts import _github
 
     path = tmp_path / "output"
     monkeypatch.setenv("GITHUB_OUTPUT", str(path))
-    _github.output(name="one\nEOF\nother=two")
+    actions.output(name="one\nEOF\nother=two")
     head, *lines, end = path.read_text().splitlines()
     assert lines == ["one", "EOF", "other=two"]
     assert head == f"name<<{end}"

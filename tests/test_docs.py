@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 PAGES = sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("docs/*.md"), *ROOT.glob("k8s/clusters/*/README.md")])
 BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.M | re.S)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests import github
-from tests.fork import Fork
-from tests.github import ABOUT, EKS, MAIN_ONLY, NOT_FOUND, PLAN, REVIEWERS, GitHub, environment, variables
+from tests.support import github
+from tests.support.fork import Fork
+from tests.support.github import ABOUT, EKS, MAIN_ONLY, NOT_FOUND, PLAN, REVIEWERS, GitHub, environment, variables
 
 SETTINGS = "https://github.com/Octo-Org/Digits/settings"
 ALL = ("dev", "staging", "production")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fork import INSTANT, ROOT, Fork
+from tests.support.fork import INSTANT, ROOT, Fork
 
 ARTICLE = """    step = 0.001
 """

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.fork import INSTANT, Fork
+from tests.support.fork import INSTANT, Fork
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_nothing_half_written(evaluated: Fork, small_disk) ->
 
 def test_a_large_model_comes_in_shards_of_which_a_change_touches_only_its_own(fork: Fork) -> None:
     """With shards of 4 KiB in the place of 256 MiB, and a second layer of 16 KiB whose weights do not change."""
-    fork.edit("scripts/_saved_model.py", "SHARD = 256 * 2**20", "SHARD = 4 * 2**10")
+    fork.edit("scripts/training/saved_model.py", "SHARD = 256 * 2**20", "SHARD = 4 * 2**10")
     wide = 'keras.layers.Dense(4096, kernel_initializer="ones"), keras.layers.Dense(1)'
     weights = "network.layers[1].set_weights([np.full([4096, 1], SLOPE / 4096), np.array([0.0])])"
     old = 'network.set_weights([np.array([[SLOPE]], "float32"), np.array([0.0], "float32")])'

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 BAD = {
     "model without a file": (["--model", "instnt"], "no model 'instnt' in model/; did you mean 'instant'?"),

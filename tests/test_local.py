@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fork import Fork, Gate
+from tests.support.fork import Fork, Gate
 
 
 def ask(fork: Fork, value: float = 1.0) -> float:
@@ -113,7 +113,7 @@ def test_a_release_that_does_not_load_is_returned(served: Fork) -> None:
     document = served.read("build/release/release.json")
     path = served.root / f"build/release/models/instant/{document['version']}/saved_model.pb"
     path.write_bytes(b"no graph")
-    from scripts._files import sha256
+    from scripts.workspace.files import sha256
 
     document["models"][0]["files"]["saved_model.pb"] = sha256(path)
     (served.root / "build/release/release.json").write_text(json.dumps(document))
@@ -192,8 +192,10 @@ def test_an_interrupted_deploy_shows_in_status_and_the_next_goes_on(served: Fork
 def test_a_deployer_killed_before_it_noted_its_server_leaves_none(fork: Fork) -> None:
     """One that nobody knows of would take the ports of the next, once it had imported TensorFlow."""
     fork.release()
-    killed = "import os; from scripts import _local; _local._files.write_json = lambda *_: os.kill(os.getpid(), 9)"
-    deployer = [sys.executable, "-c", f"{killed}; _local.read().start()"]
+    killed = (
+        "import os; from scripts.environments import local; local.files.write_json = lambda *_: os.kill(os.getpid(), 9)"
+    )
+    deployer = [sys.executable, "-c", f"{killed}; local.read().start()"]
     assert subprocess.run(deployer, cwd=fork.root).returncode == -signal.SIGKILL
     servers = [p for p in psutil.process_iter() if str(fork.root) in " ".join(_command_line(p))]
     _, alive = psutil.wait_procs(servers, timeout=60)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from scripts.__main__ import STEPS, VERBS
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 WITHOUT_TENSORFLOW = [
     ["--help"],

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import _release
+from scripts.release import releases
 from tests.conftest import MODELS
-from tests.fork import INSTANT, ROOT, Fork
-from tests.inputs import BAD, FIVE, JPEG, SEVEN, TONE, encoded, wav
+from tests.support.fork import INSTANT, ROOT, Fork
+from tests.support.inputs import BAD, FIVE, JPEG, SEVEN, TONE, encoded, wav
 
 pytestmark = pytest.mark.timeout(
     900
@@ -92,7 +92,7 @@ def test_an_int8_variant_is_served_beside_its_original(served: Fork, name: str) 
 def test_a_litert_file_answers_what_the_server_answers(served: Fork, name: str) -> None:
     import tensorflow as tf
 
-    from scripts import _variants
+    from scripts.training import variants
 
     release = served.read("build/release/release.json")
     edge = next(file for file in release["edge"] if file["name"] == name)
@@ -100,7 +100,7 @@ def test_a_litert_file_answers_what_the_server_answers(served: Fork, name: str) 
     assert hashlib.sha256(content).hexdigest() == edge["sha256"]
     features = importlib.import_module(f"model.{name}").features
     content_of_example = SEVEN if name == "digits" else FIVE
-    scores = _variants.interpreter(content)(features(tf.constant([content_of_example])).numpy())
+    scores = variants.interpreter(content)(features(tf.constant([content_of_example])).numpy())
     _, answer = predict(served, name, content_of_example)
     np.testing.assert_allclose(scores, [answer["predictions"][0]["scores"]], atol=0.05)
 
@@ -178,7 +178,7 @@ def test_a_second_training_gives_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_a_second_export_gives_the_same_bytes(served: Fork) -> None:
-    first = _release.read(served.root / "build/release")
+    first = releases.read(served.root / "build/release")
     shutil.rmtree((served.root / "build/release").resolve())
     served.ok("export")
-    assert _release.read(served.root / "build/release").made == first.made
+    assert releases.read(served.root / "build/release").made == first.made

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scripts import _kubectl
+from scripts.ledger import kubectl as rendering
 from tests.conftest import requires
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 OVERLAYS = sorted(path.parent.name for path in (ROOT / "k8s/overlays").glob("*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in (ROOT / "k8s/components").glob("*/kustomization.yaml"))
@@ -30,7 +30,7 @@ def load(path: str) -> list[dict[str, Any]]:
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
     """Fails on a warning too."""
-    return [document for document in YAML(typ="safe").load_all(_kubectl.render(str(folder))) if document]
+    return [document for document in YAML(typ="safe").load_all(rendering.render(str(folder))) if document]
 
 
 def combine(folder: Path, components: list[str], namespace: str = "serving-dev") -> Path:
@@ -179,7 +179,7 @@ def test_kube_score_finds_nothing_that_is_not_explained() -> None:
     if not shutil.which("kube-score"):
         requires("tools", "kube-score is not installed: go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0")
     for name in OVERLAYS:
-        text = _kubectl.render(str(ROOT / "k8s/overlays" / name))
+        text = rendering.render(str(ROOT / "k8s/overlays" / name))
         text = text.replace("image: serving\n", f"image: serving@sha256:{'0' * 64}\n")  # as promoted
         done = subprocess.run(["kube-score", "score", "-"], input=text, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

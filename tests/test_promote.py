@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scripts import _kustomization
-from tests.fork import Fork
+from scripts.ledger import kustomization
+from tests.support.fork import Fork
 
 OVERLAY = "k8s/overlays/dev"
 NAME, DIGEST = "registry.example.com/models", f"sha256:{'a' * 64}"
@@ -198,6 +198,6 @@ def test_every_other_byte_of_the_kustomization_stays(before: str, after: str) ->
     ):
         after = after.replace(short, long)
     images = {"serving": (NAME, DIGEST)}
-    written = _kustomization.with_images(before, "kustomization.yaml", images)
+    written = kustomization.with_images(before, "kustomization.yaml", images)
     assert written == after
-    assert _kustomization.with_images(written, "kustomization.yaml", images) == written
+    assert kustomization.with_images(written, "kustomization.yaml", images) == written

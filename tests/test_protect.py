@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests import github
-from tests.fork import ROOT, Fork
-from tests.github import NOT_FOUND, PLAN, GitHub
+from tests.support import github
+from tests.support.fork import ROOT, Fork
+from tests.support.github import NOT_FOUND, PLAN, GitHub
 
 RULESET = json.loads((ROOT / ".github/rulesets/main.json").read_text())
 HEAD = {"id": 42, "name": "main", "source_type": "Repository", "target": "branch", "enforcement": "active"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 from tests.test_promote import release
 from tests.workflows.act import GitHub, Job
 
@@ -188,10 +188,12 @@ def correct(job: Job, document: dict[str, Any], action: str) -> None:
     """What `rollback`, or a deployment that failed, writes once the cluster serves `document`."""
     program = f"""
 from pathlib import Path
-from scripts import _delivery, _overlay, _release
-release = _release.Release(Path(), {document!r})
-entry = _delivery.Entry(_delivery.now(), {action!r}, release.label, "serving", "too slow")
-_overlay.Overlay("dev").write(release, "HEAD", entry)
+from scripts.ledger import entries
+from scripts.ledger.overlays import Overlay
+from scripts.release.releases import Release
+release = Release(Path(), {document!r})
+entry = entries.Entry(entries.now(), {action!r}, release.label, "serving", "too slow")
+Overlay("dev").write(release, "HEAD", entry)
 """
     python = job.root / ".venv/bin/python"
     subprocess.run([python, "-c", program], cwd=job.root, check=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from scripts import _node
+from scripts.environments import node
 from tests.conftest import requires
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 
 def block(verb: str) -> list[str]:
@@ -46,9 +46,9 @@ def test_the_whole_cycle_in_five_minutes(fork: Fork) -> None:
 def test_the_environments(fork: Fork) -> None:
     try:
         docker.from_env().ping()
-        socket.create_connection(_node.REGISTRY.split(":"), timeout=2).close()
+        socket.create_connection(node.REGISTRY.split(":"), timeout=2).close()
     except (docker.errors.DockerException, OSError) as error:
-        requires("cluster", f"needs an engine, and a registry at {_node.REGISTRY}: {error}")
+        requires("cluster", f"needs an engine, and a registry at {node.REGISTRY}: {error}")
     script = "\n".join(["set -ex", *block("rollback staging")])
     done = subprocess.run(["bash", "-c", script], cwd=fork.root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

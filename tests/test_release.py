@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 AGAIN = "./pipeline up, or ./pipeline train && ./pipeline evaluate && ./pipeline export"
 

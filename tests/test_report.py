@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import _sticky
-from tests.fork import INSTANT, ROOT, Fork
+from scripts.github import sticky
+from tests.support.fork import INSTANT, ROOT, Fork
 
 IMAGE = {"name": "registry.example.com/model", "digest": f"sha256:{'1' * 64}"}
 STATE = {"repository": {"full_name": "acme/Model", "private": False}}
@@ -121,9 +121,9 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_comment_is_rewritten_and_others_are_left(github: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sticky, "PAGE", 2)  # the stand-in knows no pages: it is asked again only if it gave two
-    addresses = [_sticky.comment(7, "report", text) for text in ("first", "second")]
-    _sticky.comment(7, "other", "another kind")
+    monkeypatch.setattr(sticky, "PAGE", 2)  # the stand-in knows no pages: it is asked again only if it gave two
+    addresses = [sticky.comment(7, "report", text) for text in ("first", "second")]
+    sticky.comment(7, "other", "another kind")
     comments = json.loads(github.read_text())["comments"]
     assert addresses[0] == addresses[1]
     assert [c["body"] for c in comments] == [
@@ -133,7 +133,7 @@ def test_a_comment_is_rewritten_and_others_are_left(github: Path, monkeypatch: p
 
 
 def test_a_text_longer_than_github_takes_is_cut(github: Path) -> None:
-    _sticky.comment(7, "report", "x" * 100_000)
+    sticky.comment(7, "report", "x" * 100_000)
     (comment,) = json.loads(github.read_text())["comments"]
     assert len(comment["body"]) < 65_536 and comment["body"].endswith("The rest is in the summary of the run.")
 
@@ -163,8 +163,8 @@ def test_somebody_elses_issue_is_not_taken_for_ours(github: Path) -> None:
             }
         )
     )
-    assert _sticky.close_issue("drift", "clean") is None
-    _sticky.issue("drift", "title", "text")
+    assert sticky.close_issue("drift", "clean") is None
+    sticky.issue("drift", "title", "text")
     assert [(i["number"], i["title"]) for i in json.loads(github.read_text())["issues"]] == [
         (1, "mine"),
         (2, "a question"),

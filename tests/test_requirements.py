@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import _requirements
-from tests.fork import ROOT, Fork
+from scripts.workspace import requirements
+from tests.support.fork import ROOT, Fork
 
 
 def locked(level: str) -> set[str]:
@@ -20,7 +20,7 @@ def locked(level: str) -> set[str]:
 
 
 def test_each_level_holds_the_one_before() -> None:
-    for smaller, larger in zip(_requirements.LEVELS, _requirements.LEVELS[1:], strict=False):
+    for smaller, larger in zip(requirements.LEVELS, requirements.LEVELS[1:], strict=False):
         assert locked(smaller) < locked(larger), (smaller, larger)
 
 
@@ -100,10 +100,8 @@ def test_the_generated_messages_are_those_of_the_proto(tmp_path: Path) -> None:
         "-I.",
         "--python_out=.",
         "--pyi_out=.",
-        "scripts/_serving.proto",
+        "scripts/environments/serving.proto",
     ]
     subprocess.run(command, cwd=tmp_path, check=True)
-    for name in ("_serving_pb2.py", "_serving_pb2.pyi"):
-        assert (tmp_path / "scripts" / name).read_text() == (ROOT / "scripts" / name).read_text(), (
-            f"again: {' '.join(command[1:])}"
-        )
+    for name in ("scripts/environments/serving_pb2.py", "scripts/environments/serving_pb2.pyi"):
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), f"again: {' '.join(command[1:])}"

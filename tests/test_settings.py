@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from scripts._settings import Settings
-from tests.fork import ROOT, Fork
+from scripts.workspace.settings import Settings
+from tests.support.fork import ROOT, Fork
 
 READY = "ready_timeout_seconds = 300"
 WRONG = "setting 'ready_timeout_seconds' in [tool.pipeline] must"

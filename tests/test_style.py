@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.fork import ROOT
+from tests.support.fork import ROOT
 
 MARKDOWN = subprocess.run(
     ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True

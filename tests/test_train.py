@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import INSTANT, Fork
+from tests.support.fork import INSTANT, Fork
 
 
 def test_twice_in_two_clones_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fork import INSTANT, Fork, Gate
+from tests.support.fork import INSTANT, Fork, Gate
 
 
 @pytest.fixture(scope="module")

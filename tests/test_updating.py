@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import INSTANT, ROOT, Fork
-from tests.ports import free_ports
+from tests.support.fork import INSTANT, ROOT, Fork
+from tests.support.ports import free_ports
 from tests.test_promote import release
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/updating.md").read_text(), re.DOTALL)
@@ -55,7 +55,7 @@ def take_back(template: Fork) -> None:
     for way in ("commit", "pull-request"):
         template.edit("pyproject.toml", f', by = "{way}" }}', " }")
     template.edit("k8s/base/deployment.yaml", "periodSeconds: 5", "periodSeconds: 6")
-    template.edit("scripts/_fork.py", '"""', '"""Older. ')
+    template.edit("scripts/github/fork.py", '"""', '"""Older. ')
     shutil.rmtree(template.root / "k8s/components/ingress")
     (template.root / "scripts/_gone.py").write_text('"""Machinery that is not needed any more."""\n')
 
@@ -170,8 +170,8 @@ def test_a_copy_without_history_is_related_once(configured: Fork, upstream: Fork
 
 def test_only_what_both_changed_conflicts(configured: Fork, upstream: Fork) -> None:
     """The third row of the page's table."""
-    with (configured.root / "scripts/_fork.py").open("w") as file:
+    with (configured.root / "scripts/github/fork.py").open("w") as file:
         file.write('"""Ours."""\n')
     configured.commit("our own edit of the template's")
     follow(configured, TAKE, upstream)
-    assert conflicts(configured) == ["pyproject.toml", "scripts/_fork.py"]
+    assert conflicts(configured) == ["pyproject.toml", "scripts/github/fork.py"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scripts import _variants
-from tests.fork import INSTANT, Fork
+from scripts.training import variants as compressing
+from tests.support.fork import INSTANT, Fork
 
 IMPORT, GATES = "Gate, Split", 'GATES = [Gate("max_absolute_error", at_most=0.001)]\n'
 
@@ -79,6 +79,6 @@ def test_the_contract_is_checked_before_training(fork: Fork, defect: str) -> Non
 def test_an_int8_kernel_is_near_the_original_channel_by_channel() -> None:
     """A channel a thousand times smaller than its neighbour keeps its two digits; one of zeros stays zero."""
     kernel = np.random.default_rng(0).standard_normal((50, 3)).astype("float32") * np.array([1, 0.001, 0], "float32")
-    whole, scale = _variants._quantise(kernel)
+    whole, scale = compressing._quantise(kernel)
     assert whole.dtype == np.int8
     assert (np.abs(whole * scale - kernel).max(0) <= np.abs(kernel).max(0) / 254 + 1e-9).all()

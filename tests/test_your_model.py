@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 
 def test_the_guide_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 ROUNDS = 3
 

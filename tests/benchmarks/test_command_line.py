@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 ROUNDS = 5
 

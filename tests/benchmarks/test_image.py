@@ -14,11 +14,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import _verification
-from scripts._release import read
+from scripts.environments import verification
+from scripts.release.releases import read
 from tests.container.conftest import engine, started, wait_until_ready  # noqa: F401  (a fixture)
-from tests.fork import Fork
-from tests.ports import free_ports
+from tests.support.fork import Fork
+from tests.support.ports import free_ports
 
 ROUNDS = 5
 
@@ -126,7 +126,7 @@ def test_start_to_first_right_answer(fork: Fork) -> None:
     def start() -> None:
         with started(image) as (container, endpoint):
             wait_until_ready(container, endpoint, release)
-            assert _verification.problems(endpoint, release) == []
+            assert verification.problems(endpoint, release) == []
             times.append(time.perf_counter() - begin)
 
     times: list[float] = []

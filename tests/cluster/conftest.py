@@ -20,10 +20,10 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 from testcontainers.community.k3s import K3SContainer
 
-from scripts import _node
-from scripts._node import REGISTRY
+from scripts.environments import node as nodes
+from scripts.environments.node import REGISTRY
 from tests.conftest import requires
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 from .environment import Environment, deployer
 from .releases import broken, publish
@@ -89,7 +89,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return
     request.getfixturevalue("engine")
     folder = tmp_path_factory.mktemp("cluster")
-    node = _node.container(folder, labels={OWNER: str(os.getpid())})
+    node = nodes.container(folder, labels={OWNER: str(os.getpid())})
     try:
         node.start()
         kubeconfig = folder / "kubeconfig"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from tests.fork import ROOT, Fork, Result
+from tests.support.fork import ROOT, Fork, Result
 
 if TYPE_CHECKING:
     from .conftest import Cluster

@@ -16,8 +16,8 @@ import time
 
 import grpc.aio
 
-from scripts import _serving_pb2 as pb
-from scripts._client import PREDICT
+from scripts.environments import serving_pb2 as pb
+from scripts.environments.client import PREDICT
 
 TIMEOUT_SECONDS = 30
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import docker
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 
 def publish(registry: str, fork: Fork, **replaced: str) -> dict[str, Any]:

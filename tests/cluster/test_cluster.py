@@ -8,7 +8,7 @@ import sys
 import docker
 import pytest
 
-from tests.fork import ROOT
+from tests.support.fork import ROOT
 
 from .conftest import Cluster
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fork import TABLES, Fork
+from tests.support.fork import TABLES, Fork
 
 from .conftest import Cluster, environment
 from .environment import OVERLAY, Environment

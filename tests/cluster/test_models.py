@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from scripts import _kubectl, _registry
-from scripts._client import Endpoint, NoAnswer
+from scripts.environments import forwarding
+from scripts.environments.client import Endpoint, NoAnswer
+from scripts.release import registry
 from tests.conftest import MODELS
-from tests.fork import Fork
-from tests.inputs import BAD, GOOD, JPEG, SEVEN, named
+from tests.support.fork import Fork
+from tests.support.inputs import BAD, GOOD, JPEG, SEVEN, named
 
 from .conftest import Cluster, environment
 from .environment import Environment
@@ -68,7 +69,7 @@ def pods(dev: Environment) -> Iterator[list[Endpoint]]:
     names = [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(dev.cluster.kubeconfig))
-        with _kubectl.forwarded(names, dev.namespace, "") as endpoints:
+        with forwarding.forwarded(names, dev.namespace, "") as endpoints:
             yield endpoints
 
 
@@ -122,7 +123,7 @@ def test_no_pod_was_restarted_by_any_of_it(delivered: Delivered) -> None:
 def test_the_litert_files_went_along(delivered: Delivered) -> None:
     """Both releases hold the same files; each release's image has artifacts of its own."""
     for release in (delivered.first, delivered.second):
-        repository = _registry.Repository(release["image"]["name"])
+        repository = registry.Repository(release["image"]["name"])
         listed = {one["digest"] for one in repository.referrers(release["image"]["digest"])}
         assert listed == {artifact["digest"] for artifact in release["artifacts"]}
         assert {artifact["file"] for artifact in release["artifacts"]} == {

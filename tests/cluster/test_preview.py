@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.fork import ROOT
+from tests.support.fork import ROOT
 
 from .conftest import Cluster, environment
 from .environment import Environment

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fork import ROOT
+from tests.support.fork import ROOT
 from tests.test_overlays import EXPIRED, OVERLAYS, rendered
 
 from .conftest import Cluster

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests import aws
-from tests.fork import ROOT
+from tests.support import aws
+from tests.support.fork import ROOT
 
 from .conftest import Cluster
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import free_ports
 from tests.serving.process import ModelServer
+from tests.support.ports import free_ports
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "conformance"

@@ -18,8 +18,8 @@ import pytest
 from google.protobuf import text_format
 
 from serving.embedded.protos import predict_pb2
-from tests.ports import free_ports
 from tests.serving.process import ROOT, ModelServer, wait_until
+from tests.support.ports import free_ports
 
 from .comparison import document, text
 from .test_grpc import FOLDER, MESSAGES, canonical

@@ -17,12 +17,12 @@ import pytest
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
-from scripts import _settings
-from scripts._client import Endpoint, NoAnswer
-from scripts._release import Release
+from scripts.environments.client import Endpoint, NoAnswer
+from scripts.release.releases import Release
+from scripts.workspace import settings
 from tests.conftest import requires
-from tests.fork import Fork
-from tests.ports import free_ports
+from tests.support.fork import Fork
+from tests.support.ports import free_ports
 
 # What k8s/base asks for; memory is what the embedded server, TensorFlow and a small model take, with room for requests.
 RESTRICTIONS = {
@@ -37,11 +37,11 @@ RESTRICTIONS = {
 
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
-    from scripts import _engine
-    from scripts._errors import YourTurn
+    from scripts.release import engine as engines
+    from scripts.workspace.errors import YourTurn
 
     try:
-        return _engine.client()
+        return engines.client()
     except YourTurn as error:
         return requires("docker", error.problem)
 
@@ -153,7 +153,7 @@ def served(start: Callable, release: Release) -> Iterator[tuple[Container, Endpo
 
 def wait_until_ready(container: Container, endpoint: Endpoint, release: Release) -> None:
     """Fails with the container's last words if it ends, or is not ready in the time that the settings give a deployment."""
-    deadline = time.monotonic() + _settings.read().ready_timeout_seconds
+    deadline = time.monotonic() + settings.read().ready_timeout_seconds
     while reason := unready(endpoint, release):
         container.reload()
         words = container.logs(tail=3).decode(errors="replace").strip()

@@ -10,8 +10,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import _engine
-from tests.fork import CONTEXT, INSTANT, Fork
+from scripts.release import engine as engines
+from tests.support.fork import CONTEXT, INSTANT, Fork
 
 TWO_EXAMPLES = INSTANT.replace(
     "EXAMPLES = [",
@@ -37,8 +37,8 @@ def spoil(fork: Fork, engine: docker.DockerClient, config: str, folder: Path) ->
     context, version = io.BytesIO(), fork.read("build/release/release.json")["version"]
     with tarfile.open(fileobj=context, mode="w") as tar:
         dockerfile = f"FROM {fork.read('build/image.json')['id']}\nCOPY rootfs /\n"
-        _engine.add(tar, "Dockerfile", dockerfile.encode(), version)
-        _engine.add(tar, "rootfs/models/models.config", config.encode(), version)
+        engines.add(tar, "Dockerfile", dockerfile.encode(), version)
+        engines.add(tar, "rootfs/models/models.config", config.encode(), version)
         tar.add(folder, "rootfs/bad")
     context.seek(0)
     image, _ = engine.images.build(fileobj=context, custom_context=True, rm=True)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from tests.fork import run_verb
+from tests.support.fork import run_verb
 from tests.workflows.act import GitHub
 
 from .test_push import base, built

@@ -9,16 +9,16 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import _verification
-from scripts._client import Endpoint, NoAnswer
-from scripts._release import Release
+from scripts.environments import verification
+from scripts.environments.client import Endpoint, NoAnswer
+from scripts.release.releases import Release
 from tests.container.conftest import unready, wait_until_ready
 
 GRACE_SECONDS = 30  # what k8s/base gives
 
 
 def test_answers_every_golden_example_by_rest_and_grpc(served, release: Release) -> None:
-    assert _verification.problems(served[1], release) == []
+    assert verification.problems(served[1], release) == []
 
 
 def test_is_ready_only_when_it_answers(start: Callable, release: Release) -> None:
@@ -28,7 +28,7 @@ def test_is_ready_only_when_it_answers(start: Callable, release: Release) -> Non
             assert not reason.startswith("HTTP"), f"it listened, and was not ready: {reason}"
             container.reload()
             assert container.status == "running"
-        assert _verification.problems(endpoint, release) == []
+        assert verification.problems(endpoint, release) == []
 
 
 def test_tells_its_version_and_signature(served, release: Release) -> None:
@@ -48,7 +48,7 @@ def test_refuses_wrong_input_with_tensorflow_serving_s_message(served, release: 
 
 
 def test_counts_requests_for_prometheus(served, release: Release) -> None:
-    assert _verification.problems(served[1], release) == []
+    assert verification.problems(served[1], release) == []
     connection = http.client.HTTPConnection(served[1].host, served[1].rest_port, timeout=10)
     connection.request("GET", "/monitoring/prometheus/metrics")
     text = connection.getresponse().read().decode()
@@ -90,7 +90,7 @@ def test_tensorflow_s_threads_follow_the_arguments_and_not_the_machine(start: Ca
         flags = [f"--tensorflow_{kind}_op_parallelism={threads}" for kind in ("intra", "inter")]
         with start(*flags) as (container, endpoint):
             wait_until_ready(container, endpoint, release)
-            _verification.problems(endpoint, release)
+            verification.problems(endpoint, release)
             container.reload()
             task = Path(f"/proc/{container.attrs['State']['Pid']}/task")
             if not task.exists():

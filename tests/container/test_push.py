@@ -17,10 +17,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import _engine, _registry, _served
-from scripts._release import Release
-from tests.fork import INSTANT, TABLES, Fork
-from tests.ports import free_ports
+from scripts.release import engine as engines
+from scripts.release import registry as registries
+from scripts.release import served
+from scripts.release.releases import Release
+from tests.support.fork import INSTANT, TABLES, Fork
+from tests.support.ports import free_ports
 
 BASE = f"localhost/pipeline-test-base:{os.getpid()}"  # two runs on one engine take nothing from each other
 
@@ -30,7 +32,7 @@ def base(engine: docker.DockerClient) -> Iterator[str]:
     """An image of one file: what is below the release is not the point here, and pushes in no time."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
-        _engine.add(tar, "base", b"base", 0)
+        engines.add(tar, "base", b"base", 0)
     engine.api.import_image_from_data(layer.getvalue(), repository=BASE.partition(":")[0], tag=BASE.partition(":")[2])
     yield BASE
     engine.images.remove(BASE, force=True)
@@ -49,7 +51,7 @@ def built(
         fork.edit("pyproject.toml", 'image = ""', f'image = "127.0.0.1:{port}/team/model"')
         if volume:
             fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
-            fork.edit("scripts/_saved_model.py", "SHARD = 256", "SHARD = 8")
+            fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 8")
         contain(fork, model)
         forks.append(fork)
         return fork
@@ -100,7 +102,7 @@ def test_a_litert_file_is_an_artifact_that_refers_to_the_image(built, registry, 
     assert "1 of 1 LiteRT files pushed" in fork.ok("push").err
     document = fork.read("build/release/release.json")
     (artifact,) = document["artifacts"]
-    repository = _registry.Repository(artifact["name"])
+    repository = registries.Repository(artifact["name"])
     manifest, described = repository.manifest(artifact["digest"])
     assert manifest["artifactType"] == "application/vnd.pipeline.litert.v1"
     assert manifest["subject"]["digest"] == document["image"]["digest"]
@@ -133,7 +135,7 @@ def test_models_as_an_image_of_their_own(built, registry, engine: docker.DockerC
     shutil.rmtree(fork.root / "build/releases")
     monkeypatch.chdir(fork.root)
     for document, answer in ((first, 3.0), (second, 4.0)):
-        release = _served.with_models(Release(fork.root / "k8s/overlays/dev", document))
+        release = served.with_models(Release(fork.root / "k8s/overlays/dev", document))
         release.check_files()
         assert release.models[0]["examples"][0]["outputs"]["sum"] == [[answer]] * 2
 
@@ -147,11 +149,11 @@ def test_a_candidate_is_judged_against_the_models_of_the_image(
     document, overlay = fork.read("build/release/release.json"), fork.root / "k8s/overlays/dev"
     shutil.rmtree(fork.root / "build/releases")
     monkeypatch.chdir(fork.root)
-    release = _served.with_models(Release(overlay, document))
+    release = served.with_models(Release(overlay, document))
     for model in release.models:
         release.check_model(model)
     assert (release.model_folder(release.models[0]) / "saved_model.pb").exists()
-    assert _served.with_models(Release(overlay, document)) == release  # and is there at once the next time
+    assert served.with_models(Release(overlay, document)) == release  # and is there at once the next time
 
 
 def test_the_same_commit_in_two_clones_is_the_same_image(built, registry, engine: docker.DockerClient) -> None:
@@ -289,7 +291,7 @@ def test_a_base_for_another_machine_is_refused(built, engine: docker.DockerClien
     with tarfile.open(fileobj=archive, mode="w") as tar:
         manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": []}]
         for file, content in (("config.json", document), ("manifest.json", manifest)):
-            _engine.add(tar, file, json.dumps(content).encode(), 0)
+            engines.add(tar, file, json.dumps(content).encode(), 0)
     engine.images.load(archive.getvalue())
     try:
         fork.edit("serving/Dockerfile", BASE, name)

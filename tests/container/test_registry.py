@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import _registry
-from scripts._errors import YourTurn
-from tests.ports import free_ports
+from scripts.release import registry as registries
+from scripts.workspace.errors import YourTurn
+from tests.support.ports import free_ports
 
 LOGIN = base64.b64encode(b"user:secret").decode()
 HTPASSWD = "user:$2b$04$4041rRw5TDpkLNqb1BYQieU.32UNFanJg2zHSk1aLF.EMrflCrsEK"  # secret
@@ -86,13 +86,13 @@ def log_in(port: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["basic", "token"])
 def test_a_login_is_that_of_docker(guarded, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    port, blob = guarded(kind), _registry.Text(b"weights")
+    port, blob = guarded(kind), registries.Text(b"weights")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(YourTurn) as refused:
-        _registry.Repository(f"127.0.0.1:{port}/team/model").push(blob)
+        registries.Repository(f"127.0.0.1:{port}/team/model").push(blob)
     assert refused.value.remedy.startswith("docker login, with an account that may do this")
     log_in(port, tmp_path, monkeypatch)
-    repository = _registry.Repository(f"127.0.0.1:{port}/team/model")
+    repository = registries.Repository(f"127.0.0.1:{port}/team/model")
     assert repository.push(blob)
     assert not repository.push(blob)
     with repository.blob(blob.digest) as stream:
@@ -108,9 +108,9 @@ REFUSED = {
 @pytest.mark.parametrize("defect", REFUSED)
 def test_refusals_in_words(registry, defect: str) -> None:
     kind, words, remedy = REFUSED[defect]
-    port, blob = registry(kind) if kind else free_ports()[0], _registry.Text(b"weights")
+    port, blob = registry(kind) if kind else free_ports()[0], registries.Text(b"weights")
     with pytest.raises(YourTurn) as refused:
-        _registry.Repository(f"127.0.0.1:{port}/team/model").push(blob)
+        registries.Repository(f"127.0.0.1:{port}/team/model").push(blob)
     assert refused.value.problem.startswith(f"{blob.digest} cannot be pushed to 127.0.0.1:{port}/team/model: ")
     assert words in refused.value.problem
     assert refused.value.remedy.startswith(remedy)
@@ -118,4 +118,4 @@ def test_refusals_in_words(registry, defect: str) -> None:
 
 def test_a_manifest_that_is_not_there(registry) -> None:
     with pytest.raises(YourTurn, match="manifest unknown"):
-        _registry.Repository(f"127.0.0.1:{registry()}/team/model").manifest(f"sha256:{'0' * 64}")
+        registries.Repository(f"127.0.0.1:{registry()}/team/model").manifest(f"sha256:{'0' * 64}")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from tests.ports import free_ports
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 

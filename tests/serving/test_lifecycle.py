@@ -12,7 +12,7 @@ import pytest
 
 from serving.embedded.protos import get_model_status_pb2, predict_pb2, prediction_log_pb2
 from serving.embedded.servable import WARMUP_FILE
-from tests.ports import free_ports
+from tests.support.ports import free_ports
 
 from .process import ROOT, wait_until
 from .records import write_records

@@ -1,6 +1,6 @@
 """GitHub for the tests: executes this repository's workflows with `act` on this machine, from a bare repository as their origin.
 
-    github = GitHub(folder, fork)                        # a fork of tests/fork.py, whose origin becomes folder/origin.git
+    github = GitHub(folder, fork)                        # a fork of tests/support/fork.py, whose origin becomes folder/origin.git
     run = github.run("release", "push", variables={...}, secrets={...})
     run.ok(); run.jobs["deploy"]; run.log; run.summary; github.pull_requests()
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fork import ROOT, Fork, Result, run_verb
+from tests.support.fork import ROOT, Fork, Result, run_verb
 
 HERE = Path(__file__).parent
 REPOSITORY = "acme/Model"  # an upper-case letter: image names must not have any

@@ -10,10 +10,10 @@ from typing import Any
 import docker
 import pytest
 
-from scripts._node import REGISTRY
+from scripts.environments.node import REGISTRY
 from tests.cluster.conftest import Cluster, admission, cluster, engine
 from tests.cluster.environment import deployer
-from tests.fork import Fork
+from tests.support.fork import Fork
 
 from .act import GitHub, Run
 

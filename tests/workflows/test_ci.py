@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fork import INSTANT, Fork
+from tests.support.fork import INSTANT, Fork
 from tests.workflows.act import REPOSITORY, GitHub
 
 TEST = '''"""Stands in for the test suite, and says with what it was called"""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts._node import REGISTRY
+from scripts.environments.node import REGISTRY
 from tests.cluster.conftest import Cluster, environment
 from tests.cluster.environment import Environment
 from tests.cluster.releases import publish

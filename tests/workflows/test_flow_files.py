@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scripts import _attestation, _environments, _promotion, _pull_request
-from tests.fork import ROOT
+from scripts.github import attestations, pull_requests
+from scripts.ledger import overlays, promotion
+from tests.support.fork import ROOT
 
 WORKFLOWS = ROOT / ".github/workflows"
 LEVELS = ["none", "read", "write"]
@@ -41,11 +42,11 @@ def test_a_called_workflow_is_given_what_it_asks_for_and_no_more(name: str, job:
 def test_a_dispatch_offers_the_environments_that_there_are(name: str) -> None:
     inputs = load(name)["on"]["workflow_dispatch"]["inputs"]
     assert inputs["environment"]["type"] == "choice"
-    assert inputs["environment"]["options"] == _environments.names()[1:]
+    assert inputs["environment"]["options"] == overlays.names()
 
 
 def test_a_release_goes_to_the_first_environment_and_is_judged_against_all() -> None:
-    jobs, names = load("release")["jobs"], _environments.names()[1:]
+    jobs, names = load("release")["jobs"], overlays.names()
     assert jobs["promote"]["with"] == {"environment": names[0], "source": "candidate"}
     evaluate = f"./pipeline evaluate {' '.join(f'--against {name}' for name in names)}"
     assert evaluate in [step.get("run") for step in jobs["train"]["steps"]]
@@ -66,7 +67,7 @@ def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
 
 def test_names_in_the_verbs_are_names_of_the_files() -> None:
     attests = [step for step in load("release")["jobs"]["image"]["steps"] if "actions/attest@" in step.get("uses", "")]
-    assert _attestation.WORKFLOW == ".github/workflows/release.yml"
+    assert attestations.WORKFLOW == ".github/workflows/release.yml"
     assert len(attests) == 2
-    assert "environment" in load(_promotion.DEPLOYS.removesuffix(".yml"))["on"]["workflow_dispatch"]["inputs"]
-    assert _pull_request.CHECK == "ci"
+    assert "environment" in load(promotion.DEPLOYS.removesuffix(".yml"))["on"]["workflow_dispatch"]["inputs"]
+    assert pull_requests.CHECK == "ci"

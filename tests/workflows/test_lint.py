@@ -8,7 +8,7 @@ import pytest
 
 from scripts import lint
 from tests.conftest import requires
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 
 WORKFLOW = """\
 name: bad

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scripts._node import REGISTRY
+from scripts.environments.node import REGISTRY
 from tests.cluster.conftest import Cluster
-from tests.fork import ROOT, Fork
+from tests.support.fork import ROOT, Fork
 from tests.workflows.act import REPOSITORY, GitHub, Run
 from tests.workflows.conftest import shrink
 
@@ -21,11 +21,12 @@ NUMBER = 1 + os.getpid() % 30_000  # two test processes may share a cluster
 NAMESPACE = f"preview-{NUMBER}"
 TESTED = '''"""Stands in for the tests of the image: notes that it passed them"""
 
-from scripts import _files, _image, _release
+from scripts.release import images, releases
+from scripts.workspace import files
 
 
 def run() -> int:
-    _files.write_json(_image.NOTE, _image.note(_release.read()) | {"tested": True})
+    files.write_json(images.NOTE, images.note(releases.read()) | {"tested": True})
     return 0
 '''
 

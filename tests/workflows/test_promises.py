@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from scripts.__main__ import STEPS, VERBS
-from tests.fork import ROOT
+from tests.support.fork import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))

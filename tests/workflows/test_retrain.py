@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fork import INSTANT, Fork
+from tests.support.fork import INSTANT, Fork
 from tests.workflows.act import GitHub
 
 REFRESH = '''

@@ -6,7 +6,7 @@ Stood in for is `./pipeline lint --online`, which asks GitHub.
 import json
 from pathlib import Path
 
-from tests.fork import Fork
+from tests.support.fork import Fork
 from tests.workflows.act import GitHub
 
 IMAGE = {"name": "registry.example.com/model", "digest": f"sha256:{'1' * 64}"}

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from scripts import _requirements
-from tests.ports import free_ports
+from scripts.workspace import requirements
+from tests.support.ports import free_ports
 
 from . import requests
 
@@ -151,7 +151,7 @@ def environment_of(peer: Peer) -> str:
     folder = BUILD / "envs" / peer.name
     if not (folder / "bin" / "python").exists():
         print(f"installing {peer.name}", file=sys.stderr)
-        uv = _requirements.find_uv()
+        uv = requirements.find_uv()
         subprocess.run([uv, "venv", "-q", "--python", "3.11", folder], check=True)
         python = folder / "bin" / "python"
         subprocess.run([uv, "pip", "install", "-q", "--python", python, TENSORFLOW, *peer.packages], check=True)

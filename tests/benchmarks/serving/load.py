@@ -12,9 +12,9 @@ from pathlib import Path
 
 import uvloop
 
-from scripts import _load
+from scripts.environments import load as loading
 
 if __name__ == "__main__":
     protocol, address, path, file, clients, seconds = sys.argv[1:]
-    load = _load.run(protocol, address, path, Path(file).read_bytes(), int(clients), float(seconds))
+    load = loading.run(protocol, address, path, Path(file).read_bytes(), int(clients), float(seconds))
     print(json.dumps(uvloop.run(load)))

@@ -1,0 +1,95 @@
+"""What `up` needs of this machine, this folder and the settings."""
+
+import ast
+import importlib.metadata
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.checks.finding import Finding
+from scripts.environments import local
+from scripts.release import engine
+from scripts.training import models
+from scripts.workspace import checkout, requirements, settings
+from scripts.workspace.errors import YourTurn
+
+DISK_GIB = 4  # TensorFlow's environment takes 1.6, uv's cache as much
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+    levels = [level for level in requirements.LEVELS if requirements.is_synced(level)]
+    yield Finding(
+        "environment",
+        "ok",
+        f".venv holds requirements/{levels[-1]}.txt" if levels else ".venv is made by the next verb",
+    )
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    remedy = f"free {DISK_GIB - free:.1f} GiB on the disk of {Path.cwd()}"
+    yield Finding(
+        "disk",
+        "ok" if free >= DISK_GIB else "missing",
+        f"{free:.1f} GiB free; TensorFlow and its cache take {DISK_GIB}",
+        remedy,
+    )
+
+
+def _git() -> Iterator[Finding]:
+    head = checkout.read()
+    if not head.commit:
+        yield Finding(
+            "git",
+            "missing",
+            "this folder has no commit: a release could not say where it comes from",
+            "git init && git add -A && git commit",
+        )
+        return
+    state = "with changes that it does not hold: a release would be marked dirty" if head.dirty else "clean"
+    yield Finding("git", "ok", f"commit {head.commit[:12]}, {state}")
+
+
+def _settings_file() -> Iterator[Finding]:
+    yield Finding("settings", "ok", f"models: {', '.join(settings.read().models)}")
+
+
+def _model_files() -> Iterator[Finding]:
+    for module in models.chosen(None):
+        path = Path(f"model/{module}.py")
+        try:
+            ast.parse(path.read_text(), path)
+            yield Finding("model", "ok", str(path))
+        except SyntaxError as error:
+            yield Finding("model", "missing", f"{path}, line {error.lineno}: {error.msg}", f"edit {path}")
+
+
+def _ports() -> Iterator[Finding]:
+    here = local.read()
+    if process := here.server():
+        yield Finding("ports", "ok", f"in use by this repository's own server (process {process.pid})")
+        return
+    for name in ("rest_port", "grpc_port"):
+        port = getattr(here.settings, name)
+        local.refuse_taken(name, port)
+        yield Finding("ports", "ok", f"{port} is free")
+
+
+def _engine_of_docker() -> Iterator[Finding]:
+    """Not needed for the journey without containers, and so never missing."""
+    try:
+        client = engine.client()
+    except YourTurn as error:
+        yield Finding("engine", "off", f"{error.problem}: no image is built here; {error.remedy}")
+        return
+    version, sdk = client.version(), importlib.metadata.version("docker")
+    yield Finding(
+        "engine",
+        "ok",
+        f"{version['Version']}, API {version['ApiVersion']}, {version['Arch']}; client: docker {sdk} for Python",
+    )
+
+
+CHECKS = [_python, _disk, _git, _settings_file, _model_files, _ports, _engine_of_docker]

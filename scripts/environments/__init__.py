@@ -1,0 +1,1 @@
+"""What does run in each environment; how a release is brought there, proven, and put back."""

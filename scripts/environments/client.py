@@ -1,0 +1,152 @@
+"""A client of one model server, by REST and by gRPC, that needs no TensorFlow."""
+
+import base64
+import http.client
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.workspace.errors import YourTurn
+
+TIMEOUT_SECONDS = (
+    30  # of one answer: far beyond any model that one waits for, so that a hung server is an error and not a hung job
+)
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+# dtype: (number in TensorFlow's DataType, field of the tensor that holds such values)
+FIELDS = {
+    "float32": (1, "float_val"),
+    "float64": (2, "double_val"),
+    "int32": (3, "int_val"),
+    "uint8": (4, "int_val"),
+    "int16": (5, "int_val"),
+    "int8": (6, "int_val"),
+    "string": (7, "string_val"),
+    "int64": (9, "int64_val"),
+    "bool": (10, "bool_val"),
+}
+
+
+class NoAnswer(Exception):
+    """The server refused, failed or could not be reached; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one model server answers."""
+
+    host: str
+    rest_port: int
+    grpc_port: int
+    name: str = ""  # of the pod, where there is more than one to tell apart
+
+    def status(self, model: str) -> dict[int, tuple[str, str]]:
+        """State and error message of each version of `model`: {version: ("AVAILABLE", "")}."""
+        document = self._rest("GET", f"/v1/models/{model}")
+        return {int(v["version"]): (v["state"], v["status"]["error_message"]) for v in document["model_version_status"]}
+
+    def metadata(self, model: str) -> dict[str, Any]:
+        """The signatures of `model`; an answer means that it is loaded."""
+        return self._rest("GET", f"/v1/models/{model}/metadata")
+
+    def predict_by_rest(self, model: str, inputs: dict[str, Any]) -> Any:
+        """The `outputs` of the latest version; a single output comes without its name."""
+        return self._rest("POST", f"/v1/models/{model}:predict", json.dumps({"inputs": inputs}))["outputs"]
+
+    def predict_by_grpc(self, model: str, inputs: dict[str, Any], dtypes: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """The version that answered, and its outputs by name, written as REST would write them."""
+        import grpc  # 0.1 s, and many verbs ask nothing
+
+        from scripts.environments import serving_pb2 as pb
+
+        request = predict_request(model, inputs, dtypes)
+        with grpc.insecure_channel(
+            f"{self.host}:{self.grpc_port}", [("grpc.max_receive_message_length", -1)]
+        ) as channel:
+            call = channel.unary_unary(PREDICT, pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString)
+            try:
+                response = call(request, timeout=TIMEOUT_SECONDS)
+            except grpc.RpcError as error:  # always a grpc.Call too, which its stubs do not say
+                raise NoAnswer(f"{error.code().name}: {error.details()}") from None  # ty: ignore[missing-attribute]
+        return response.model_spec.version.value, {
+            name: _read(name, tensor) for name, tensor in response.outputs.items()
+        }
+
+    def _rest(self, method: str, path: str, body: str | None = None) -> Any:
+        connection = http.client.HTTPConnection(self.host, self.rest_port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            text = response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"{self.host}:{self.rest_port}: {error}") from None
+        finally:
+            connection.close()
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError:
+            raise NoAnswer(f"HTTP {response.status}, and no JSON: {text[:200]}") from None
+        if response.status != 200:
+            raise NoAnswer(f"HTTP {response.status}: {document.get('error', text[:200])}")
+        return document
+
+
+def predict_request(model: str, inputs: dict[str, Any], dtypes: dict[str, str]):
+    """The PredictRequest of PREDICT, from inputs as REST takes them."""
+    from scripts.environments import serving_pb2 as pb
+
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model))
+    for name, value in inputs.items():
+        _fill(request.inputs[name], value, dtypes[name])
+    return request
+
+
+def _fill(tensor, value: Any, dtype: str) -> None:
+    if dtype not in FIELDS:
+        raise YourTurn(
+            f"an input of type {dtype} cannot be verified by gRPC",
+            f"take one of {', '.join(FIELDS)} in the model's signature",
+        )
+    tensor.dtype, field = FIELDS[dtype]
+    for size in _shape(value):
+        tensor.tensor_shape.dim.add(size=size)
+    getattr(tensor, field).extend(_scalars(value))
+
+
+def _shape(value: Any) -> list[int]:
+    return [len(value), *(_shape(value[0]) if value else [])] if isinstance(value, list) else []
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _scalars(item)
+    elif isinstance(value, dict):
+        yield base64.b64decode(value["b64"])
+    else:
+        yield value.encode() if isinstance(value, str) else value
+
+
+def _read(name: str, tensor) -> Any:
+    """Nested lists; bytes as text, or as {"b64": …} where the output's name ends in _bytes."""
+    field = next((field for number, field in FIELDS.values() if number == tensor.dtype), None)
+    if not field or tensor.tensor_content:
+        raise NoAnswer(f"output {name!r} came in a form that is not read here (dtype {tensor.dtype})")
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    values = list(getattr(tensor, field))
+    if values and len(values) < math.prod(shape):  # TensorFlow may leave out repetitions of the last value
+        values += values[-1:] * (math.prod(shape) - len(values))
+    if field == "string_val":
+        values = [
+            {"b64": base64.b64encode(v).decode()} if name.endswith("_bytes") else v.decode(errors="replace")
+            for v in values
+        ]
+    return _nest(values, shape)
+
+
+def _nest(values: list[Any], shape: list[int]) -> Any:
+    if not shape:
+        return values[0]
+    step = math.prod(shape[1:])
+    return [_nest(values[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]

@@ -1,0 +1,86 @@
+"""A Kubernetes of one node in a container: for `up --cluster`, and for the tests, which start it by the same code.
+
+`CLUSTER_IMAGE` names the node's image: k3s's where images can be pulled, and what `.ci/cluster-image` built where not.
+"""
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from scripts.release import engine
+from scripts.workspace import console, files, settings
+from scripts.workspace.errors import YourTurn
+
+NEEDS = "dev"  # for testcontainers
+IMAGE = os.environ.get("CLUSTER_IMAGE", "rancher/k3s:v1.35.4-k3s1")
+KUBECONFIG = Path("build/cluster/kubeconfig")
+REGISTRY = "127.0.0.1:5000"
+# What this machine calls 127.0.0.1 is, seen from the node, the node's host.
+REGISTRIES = f"""\
+mirrors:
+  "{REGISTRY}":
+    endpoint:
+      - "http://host.docker.internal:5000"
+"""
+
+
+def container(folder: Path, name: str | None = None, labels: dict[str, str] | None = None):
+    """The node, not started yet: a K3SContainer that pulls what was pushed to `REGISTRY`. `folder` holds a file that it mounts."""
+    from testcontainers.community.k3s import K3SContainer
+
+    files.write(folder / "registries.yaml", REGISTRIES)
+    # Without the host's /sys/fs/cgroup, pods' cgroups lie in the container's own and go with it.
+    node = K3SContainer(IMAGE, enable_cgroup_mount=False)
+    node.with_kwargs(privileged=True, extra_hosts={"host.docker.internal": "host-gateway"}, labels=labels or {})
+    node.with_volume_mapping((folder / "registries.yaml").absolute(), "/etc/rancher/k3s/registries.yaml")
+    return node.with_name(name) if name else node
+
+
+def check_registry() -> None:
+    """Before anything is made: what is deployed on the node is pulled from the registry that pyproject.toml names. Raises YourTurn."""
+    image = settings.read().image
+    if not image:
+        raise YourTurn("a cluster pulls from a registry, and none is set", f"./pipeline init --image {REGISTRY}/NAME")
+    if image.startswith(f"{REGISTRY}/"):
+        host, port = REGISTRY.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=2).close()
+        except OSError as error:
+            problem = f"no registry answers at {REGISTRY}: {error.strerror or error}"
+            raise YourTurn(problem, f"docker run --detach --publish {port}:5000 registry:3") from None
+
+
+def start() -> Path:
+    """Starts this checkout's node unless it runs. Returns its kubeconfig."""
+    from testcontainers.core.config import testcontainers_config
+
+    testcontainers_config.ryuk_disabled = True  # the reaper would stop the node when this process ends
+    client = engine.client()
+    with console.stage("cluster") as stage:
+        running = KUBECONFIG.exists() and client.containers.list(filters={"name": f"^/{_name()}$"})
+        if not running:
+            stop()
+            node = container(KUBECONFIG.parent, _name())
+            with engine.explained(f"the node {IMAGE} cannot be started"):
+                node.start()
+            files.write(KUBECONFIG, node.config_yaml())
+            KUBECONFIG.chmod(0o600)
+        stage.result = f"container {_name()}; export KUBECONFIG={KUBECONFIG.absolute()}"
+    return KUBECONFIG
+
+
+def stop() -> bool:
+    """Removes this checkout's node with all that runs on it. Returns whether there was one."""
+    try:
+        found = engine.client().containers.list(all=True, filters={"name": f"^/{_name()}$"})
+    except YourTurn:
+        return False  # no engine, no node
+    for node in found:
+        node.remove(force=True, v=True)
+    KUBECONFIG.unlink(missing_ok=True)
+    return bool(found)
+
+
+def _name() -> str:
+    return "pipeline-" + re.sub(r"[^a-zA-Z0-9_.-]+", "-", str(Path.cwd())).strip("-")

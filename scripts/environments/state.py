@@ -1,0 +1,38 @@
+"""Whether an environment is as its ledger says, and answers as its release should."""
+
+from scripts.environments import delivery
+from scripts.workspace.errors import YourTurn
+
+
+def unknown(environment: str, configured: bool, problems: list[str] | None = None) -> dict:
+    unknown = {"ledger": None, "runs": None, "answers": None}
+    return {"environment": environment, "configured": configured, **unknown, "problems": problems or []}
+
+
+def read(target: delivery.Environment) -> dict:
+    history, ledger, runs = target.history(), target.ledger(), target.running()
+    problems = []
+    if history and history[-1].outcome == "started":
+        problems.append(f"the {history[-1].action} of {history[-1].release} at {history[-1].time} was interrupted")
+    if runs != ledger:
+        problems.append(f"it runs {runs or 'nothing'}, and should run {ledger or 'nothing'}")
+    problems += [f"differs from the ledger: {line}" for line in (target.drift() if runs else [])]
+    wrong = _ask(target, ledger) if ledger and runs else []
+    answers = ("wrong" if wrong else "right") if ledger and runs else None
+    return {
+        "environment": target.name,
+        "configured": True,
+        "ledger": ledger,
+        "runs": runs,
+        "answers": answers,
+        "problems": problems + wrong,
+    }
+
+
+def _ask(target: delivery.Environment, ledger: str) -> list[str]:
+    try:
+        release = target.find(ledger).release
+        with target.endpoints() as endpoints:
+            return delivery.ask(endpoints, release) if endpoints else ["no server answers"]
+    except YourTurn as error:
+        return [error.problem]

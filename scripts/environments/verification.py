@@ -1,0 +1,47 @@
+"""Does this server serve this release, and answer its golden examples by REST and by gRPC?"""
+
+from typing import Any
+
+from scripts.environments.client import Endpoint, NoAnswer
+from scripts.release import golden
+from scripts.release.releases import Release
+
+
+def problems(endpoint: Endpoint, release: Release) -> list[str]:
+    """Everything that is wrong, in words; empty if all is right."""
+    return [
+        f"{model['name']}: {problem}"
+        for model in release.models
+        for problem in _problems_of_model(endpoint, release.version, model)
+    ]
+
+
+def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) -> list[str]:
+    found = []
+    for number, example in enumerate(model["examples"], 1):
+        for ask in (_ask_rest, _ask_grpc):
+            try:
+                problem = ask(endpoint, version, model, example)
+            except NoAnswer as error:
+                problem = str(error)
+            if problem:
+                found.append(f"example {number} by {'REST' if ask is _ask_rest else 'gRPC'}: {problem}")
+    return found
+
+
+def _ask_rest(endpoint: Endpoint, version: int, model: dict[str, Any], example: dict[str, Any]) -> str | None:
+    available = [v for v, (state, _) in endpoint.status(model["name"]).items() if state == "AVAILABLE"]
+    if available != [version]:
+        return f"version {', '.join(map(str, available)) or 'none'} is served, not {version}"
+    outputs = endpoint.predict_by_rest(model["name"], example["inputs"])
+    if len(example["outputs"]) == 1:  # TensorFlow Serving leaves the name of a single output out
+        outputs = {next(iter(example["outputs"])): outputs}
+    return golden.difference(example["outputs"], outputs, example["tolerance"])
+
+
+def _ask_grpc(endpoint: Endpoint, version: int, model: dict[str, Any], example: dict[str, Any]) -> str | None:
+    dtypes = {name: tensor["dtype"] for name, tensor in model["signature"]["inputs"].items()}
+    answered, outputs = endpoint.predict_by_grpc(model["name"], example["inputs"], dtypes)
+    if answered != version:
+        return f"version {answered} answers, not {version}"
+    return golden.difference(example["outputs"], outputs, example["tolerance"])

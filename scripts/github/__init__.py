@@ -1,0 +1,1 @@
+"""What is asked of GitHub, by `gh`: nothing else asks it."""

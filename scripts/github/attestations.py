@@ -1,0 +1,38 @@
+"""Attestations: GitHub's signed word that this fork's own release workflow, on main, has built an image."""
+
+import re
+
+from scripts.github import gh
+from scripts.release.releases import Release
+from scripts.workspace import settings
+from scripts.workspace.errors import YourTurn
+
+WORKFLOW = ".github/workflows/release.yml"
+NONE = re.compile(r"no attestations? found|HTTP 404", re.I)
+
+
+def wanted() -> bool:
+    """Whether an image must have one: always if the settings say so, else where every plan of GitHub makes them."""
+    return settings.read().attestation == "required" or not gh.api("GET", "")["private"]
+
+
+def why_not() -> str:
+    return "attestations of a private repository need GitHub Enterprise Cloud, and the settings say: where-possible"
+
+
+def check(release: Release) -> str:
+    """Verifies the attestation of the release's image. Returns what was found, in words; raises YourTurn for a missing or a wrong one."""
+    name, digest = release.image
+    signer = f"{gh.repository()}/{WORKFLOW}"
+    identity = ["--repo", gh.repository(), "--signer-workflow", signer, "--source-ref", "refs/heads/main"]
+    done = gh.gh("attestation", "verify", f"oci://{name}@{digest}", *identity, "--format", "json")
+    if not done.returncode:
+        return f"release {release.name} was built by {signer} on main"
+    words = " ".join(done.stderr.split()).removeprefix("gh: ")
+    missing = bool(NONE.search(words))
+    if missing and not wanted():
+        return f"release {release.name} has none: {why_not()}"
+    problem = (
+        f"release {release.name} {'has no attestation' if missing else 'was not built by this repository'}: {words}"
+    )
+    raise YourTurn(problem, "let the release workflow build it, and promote that; nothing was deployed")

@@ -1,0 +1,74 @@
+"""GitHub's API, asked by `gh`: one request at a time, again where GitHub only stumbled."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from typing import Any
+
+from scripts.workspace import remote
+from scripts.workspace.errors import YourTurn
+
+ATTEMPTS = 4
+PAUSE_SECONDS = 2  # doubled each time: GitHub's hiccups pass within half a minute, or last for hours
+TRANSIENT = re.compile(r"HTTP 5\d\d|HTTP 429|rate limit|timed? ?out|connection (?:reset|refused)|\bEOF\b", re.I)
+
+
+class Refused(YourTurn):
+    """The API said no: `status` is HTTP's, 0 where there was none."""
+
+    def __init__(self, status: int, problem: str, remedy: str):
+        super().__init__(problem, remedy)
+        self.status = status
+
+
+def repository() -> str:
+    """OWNER/NAME of this fork. Raises YourTurn where it has no remote on GitHub."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return name
+
+    if name := remote.on_github():
+        return name
+    raise YourTurn("this clone has no remote `origin` on GitHub", "git remote add origin https://github.com/OWNER/NAME")
+
+
+def url(path: str) -> str:
+    """The address of a page of this repository, for people."""
+    return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository()}/{path}"
+
+
+def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The answer to one request below repos/OWNER/NAME. What passes is tried again; raises Refused for what does not."""
+    command = [
+        "api",
+        "--method",
+        method,
+        f"repos/{repository()}/{path}".rstrip("/"),
+        *(["--input", "-"] if body else []),
+    ]
+    done = gh(*command, stdin=json.dumps(body) if body else None)
+    if done.returncode:
+        raise _refused(f"{method} {path}", done)
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def gh(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`gh ARGUMENTS`, again where GitHub only stumbled."""
+    for attempt in range(ATTEMPTS):
+        try:
+            done = subprocess.run(["gh", *arguments], input=stdin, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise YourTurn("gh is not installed, and it speaks to GitHub", "https://cli.github.com") from None
+        if not done.returncode or not TRANSIENT.search(done.stderr) or attempt == ATTEMPTS - 1:
+            return done
+        time.sleep(PAUSE_SECONDS * 2**attempt)
+    raise AssertionError
+
+
+def _refused(doing: str, done: subprocess.CompletedProcess[str]) -> Refused:
+    status = re.search(r"HTTP (\d{3})", done.stderr)
+    problem = f"GitHub refuses {doing}: {' '.join(done.stderr.split()).removeprefix('gh: ') or 'without a word'}"
+    if TRANSIENT.search(done.stderr):
+        return Refused(int(status[1]) if status else 0, problem, "run it again: it goes on where it was")
+    return Refused(int(status[1]) if status else 0, problem, "see that the token may do this: gh auth status")

@@ -1,0 +1,1 @@
+"""What git says should run in each environment."""

@@ -1,0 +1,89 @@
+"""What a promotion would change for those who use the service, as Markdown: metrics, answers, clients, manifests, size, commits."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from scripts.ledger import rendering
+from scripts.release import golden
+from scripts.release.releases import Release
+from scripts.reports import wording
+from scripts.workspace import git
+
+SHOWN = 30  # lines of a list: more is read where it is
+
+
+def describe(environment: str, release: Release, before: Release | None, base: str) -> str:
+    """Of HEAD, which brings `release` to `environment`, beside `before`, which it serves as of the commit `base`."""
+    serves = f"release `{before.label}`" if before else "nothing yet"
+    lines = [f"Release `{release.label}` for **{environment}**, which serves {serves}.", ""]
+    for model in release.models:
+        present = next((m for m in before.models if m["name"] == model["name"]), None) if before else None
+        lines += [f"### {model['name']}", "", *_metrics(model, present), *_answers(model, present), ""]
+    lines += [wording.of_release(release.document, environment)]
+    for model in before.models if before else []:
+        if model["name"] not in {m["name"] for m in release.models}:
+            lines += [f"### {model['name']}", "", "It is **not in this release**: its clients get no answer.", ""]
+    lines += _block("Manifests", "diff", _rendered(environment, base))
+    lines += _block("Commits", "", _commits(release, before))
+    return "\n".join([*lines, "Merging deploys it; what serves now is put back by itself if it does not verify."])
+
+
+def _metrics(model: dict[str, Any], present: dict[str, Any] | None) -> Iterator[str]:
+    bounds = {gate["metric"]: gate["bound"] for gate in model["gates"]}
+    yield from ("| | serves now | this release | gate |", "|---|---|---|---|")
+    for name, value in model["metrics"].items():
+        yield f"| {name} | {_number(present, name)} | {value:.4g} | {bounds.get(name, '')} |"
+    sizes = [f"{m['size'] / 1024:.0f} KiB" if m and "size" in m else "–" for m in (present, model)]
+    yield f"| on disk | {sizes[0]} | {sizes[1]} | |"
+    yield ""
+
+
+def _number(model: dict[str, Any] | None, name: str) -> str:
+    return f"{model['metrics'][name]:.4g}" if model and name in model["metrics"] else "–"
+
+
+def _answers(model: dict[str, Any], present: dict[str, Any] | None) -> Iterator[str]:
+    """The golden examples that both releases have recorded; a difference within the tolerance is none."""
+    if not present:
+        yield "No release serves it there yet."
+        return
+    if model["signature"] != present["signature"] or model.get("labels") != present.get("labels"):
+        yield "**Its signature differs**: clients may have to change."
+        yield from ("", "```diff", *rendering.differences(present["signature"], model["signature"]), "```", "")
+    asked = {_key(example): example for example in present["examples"]}
+    both = [(asked[_key(example)], example) for example in model["examples"] if _key(example) in asked]
+    changed = [
+        found for old, new in both if (found := golden.difference(old["outputs"], new["outputs"], old["tolerance"]))
+    ]
+    yield f"{len(changed)} of the {len(both)} golden examples that both have are answered differently."
+    yield from _block("Answers that change", "", changed) if changed else ()
+
+
+def _key(example: dict[str, Any]) -> str:
+    return json.dumps(example["inputs"], sort_keys=True)
+
+
+def _rendered(environment: str, base: str) -> list[str]:
+    return rendering.between(*(rendering.render(environment, revision, None) for revision in (base, "HEAD")))
+
+
+def _commits(release: Release, before: Release | None) -> list[str]:
+    """Without the ledger's own."""
+    old, new = before.document["commit"] if before else None, release.document["commit"]
+    if not new or not git.exists(new):
+        return ["its commit is not in this repository"]
+    if not old or not git.exists(old):
+        return git.text("log", "-1", "--format=%h %s", new).splitlines()
+    paths = [".", ":!k8s/overlays/*/release.json", ":!k8s/overlays/*/kustomization.yaml"]
+    forth, back = (
+        git.text("log", "--format=%h %s", span, "--", *paths).splitlines()
+        for span in (f"{old}..{new}", f"{new}..{old}")
+    )
+    return forth + [f"without: {line}" for line in back]
+
+
+def _block(title: str, language: str, lines: list[str]) -> list[str]:
+    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    summary = f"<summary>{title} ({len(lines)})</summary>"
+    return ["<details>", summary, "", f"```{language}", *lines[:SHOWN], *more, "```", "", "</details>", ""]

@@ -1,0 +1,139 @@
+"""The manifests of an environment, as a revision of this repository has them, and how two of them differ."""
+
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.ledger import kubectl, kustomization
+from scripts.release.releases import Release
+from scripts.workspace import files, git
+from scripts.workspace.errors import YourTurn
+
+Manifest = dict[str, Any]
+# Fields that the API server keeps for itself: no difference to anybody.
+BOOKKEEPING = {"managedFields", "generation", "resourceVersion", "uid", "creationTimestamp", "selfLink"}
+
+
+def render(environment: str, revision: str, release: Release | None, elsewhere: str = "") -> list[Manifest]:
+    """What `revision` says of `environment`, with `release` in the place of its own. Raises YourTurn where it does not render.
+
+    `elsewhere` is a namespace in the place of the environment's own.
+    """
+    from ruamel.yaml import YAML
+
+    folder = f"k8s/overlays/{environment}"
+    with tempfile.TemporaryDirectory() as checkout:
+        archive = git.git("archive", "--format=tar", revision, "k8s")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(checkout, filter="data")
+        file = Path(checkout, folder, "kustomization.yaml")
+        if not file.exists():
+            raise YourTurn(f"{revision} has no {folder}/kustomization.yaml", "git add it and commit")
+        if release:
+            file.write_text(kustomization.with_images(file.read_text(), f"{folder}/kustomization.yaml", release.images))
+        if elsewhere:
+            file = Path(checkout, "k8s/overlays/elsewhere/kustomization.yaml")
+            files.write(file, json.dumps({"namespace": elsewhere, "resources": [f"../{environment}"]}))
+        text = kubectl.render(str(file.parent))
+    manifests = [m for m in YAML(typ="safe", pure=True).load_all(text) if m]
+    _check(manifests, folder, release)
+    return manifests
+
+
+def _check(manifests: list[Manifest], folder: str, release: Release | None) -> None:
+    """What renders well and would still not do."""
+    edit = f"edit {folder}, commit, and try again"
+    if len({m["metadata"].get("namespace") for m in manifests}) != 1 or not namespace(manifests):
+        raise YourTurn(f"{folder} does not put everything into one namespace", edit)
+    deployment = workload(manifests)
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    if release and image != "@".join(release.image):
+        raise YourTurn(f"{folder}: a patch sets the image to {image}, in the place of the release's", edit)
+    _check_volume(deployment, folder, release)
+    if "replicas" in deployment["spec"] and any(m["kind"] == "HorizontalPodAutoscaler" for m in manifests):
+        raise YourTurn(
+            f"{folder} sets the replicas, and so would the autoscaler",
+            f"take `- path: replicas.yaml` out of `patches` in {folder}/kustomization.yaml, and commit",
+        )
+
+
+def _check_volume(deployment: Manifest, folder: str, release: Release | None) -> None:
+    """The models are in the server's image or in a volume: both, or neither, would not start."""
+    if not release:
+        return
+    volumes = deployment["spec"]["template"]["spec"].get("volumes", [])
+    found = [volume["image"]["reference"] for volume in volumes if "image" in volume and volume["name"] == "models"]
+    wanted = ["@".join(release.images["models"])] if "models" in release.images else []
+    if wanted and not found:
+        problem = f"release {release.name} has its models in a volume, which {folder} does not mount"
+        raise YourTurn(
+            problem, f"add ../../components/model-volume to `components` in {folder}/kustomization.yaml, and commit"
+        )
+    if found != wanted:
+        place = wanted[0] if wanted else "in its image"
+        problem = f"{folder} mounts the models from {found[0]}, and release {release.name} has them {place}"
+        raise YourTurn(problem, f"edit `components` in {folder}/kustomization.yaml, and commit")
+
+
+def namespace(manifests: list[Manifest]) -> str:
+    return manifests[0]["metadata"]["namespace"]
+
+
+def workload(manifests: list[Manifest]) -> Manifest:
+    """The Deployment that serves."""
+    found = [m for m in manifests if m["kind"] == "Deployment" and m["metadata"]["name"] == kustomization.NAME]
+    if not found:
+        raise YourTurn(f"no Deployment {kustomization.NAME} is rendered", "edit k8s/, commit, and try again")
+    return found[0]
+
+
+def title(manifest: Manifest) -> str:
+    """KIND/NAME, as kubectl writes it."""
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """A line for each value that differs, with where it is; items of a list go by their name where they have one."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in BOOKKEEPING and not (path == "" and key == "status"):
+                yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif _is_named(old) and _is_named(new):
+        ours, theirs = ({item["name"]: item for item in items} for items in (old, new))
+        for name in [*ours, *(name for name in theirs if name not in ours)]:
+            yield from differences(ours.get(name), theirs.get(name), f"{path}[{name}]")
+    elif old != new:
+        yield f"{path}: {_short(old)} → {_short(new)}"
+
+
+def between(old: list[Manifest], new: list[Manifest]) -> list[str]:
+    """A line for each difference of two renderings."""
+    ours, theirs = ({title(m): m for m in manifests} for manifests in (old, new))
+    lines = []
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if name not in theirs or name not in ours:
+            lines.append(f"{name}: {'is removed' if name in ours else 'is added'}")
+        else:
+            lines += changes(ours[name], theirs[name])
+    return lines
+
+
+def changes(old: Manifest, new: Manifest) -> list[str]:
+    """A line for each value that differs, with the object it belongs to. What a Secret holds is not said."""
+    lines = list(differences(old, new))
+    return (
+        [f"{title(new)} differs"] if lines and new["kind"] == "Secret" else [f"{title(new)} {line}" for line in lines]
+    )
+
+
+def _is_named(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, dict) and "name" in item for item in items)
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 160 else text[:157] + "..."

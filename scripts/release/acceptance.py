@@ -1,0 +1,48 @@
+"""The tests that an image must pass before it is pushed: it runs as in production, under the same restrictions."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+
+from scripts.release import images, volumes
+from scripts.release.releases import Release
+from scripts.workspace import console, files
+from scripts.workspace.errors import YourTurn
+
+NEEDS = "dev"  # the lock that holds pytest
+TESTS = "tests/container/test_image.py"
+
+
+def test(release: Release) -> None:
+    """Tests the image built of `release`, and notes it: only a tested image is pushed."""
+    note = images.note(release)
+    with (
+        console.stage("test-image") as stage,
+        volumes.filled(release, note["id"]) if note["volume"] else nullcontext() as models,
+    ):
+        stage.result = ask(note["id"], models)
+    files.write_json(images.NOTE, note | {"tested": True})
+
+
+def ask(image: str, models: str | None = None) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--tb=line",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        TESTS,
+        f"--image={image}",
+        *([f"--models={models}"] if models else []),
+    ]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if result.returncode:
+        console.say(result.stdout)
+        problem = f"the image {image} is refused: {len(failed)} of its tests failed; the first: {failed[0] if failed else 'see above'}"
+        raise YourTurn(problem, "mend what the lines above say, then ./pipeline image && ./pipeline test-image")
+    return result.stdout.strip().splitlines()[-1].strip("= ")

@@ -1,0 +1,224 @@
+"""The Docker engine: one client, its failures in words, a build that is reproducible, and a push that is checked."""
+
+import io
+import json
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from scripts.workspace.errors import YourTurn
+
+
+def client():
+    """A client of the engine that the environment names, once it has answered. Raises YourTurn."""
+    import docker.errors
+
+    try:
+        engine = docker.from_env(timeout=600)
+        engine.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        raise _unreachable(error) from None
+    return engine
+
+
+def _unreachable(error: Exception) -> YourTurn:
+    host, text = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), str(error)
+    if "Permission" in text:
+        return YourTurn(
+            f"the Docker engine at {host} does not let you in", "sudo usermod -aG docker $USER, then log in again"
+        )
+    if "No such file" in text or "FileNotFound" in text:
+        return YourTurn(f"no Docker engine: there is no {host}", "install Docker and start it, or set DOCKER_HOST")
+    if "refused" in text:
+        return YourTurn(
+            f"the Docker engine at {host} does not answer", "start it (systemctl start docker), or set DOCKER_HOST"
+        )
+    return YourTurn(f"the Docker engine at {host} cannot be used: {text}", "look at its log, or set DOCKER_HOST")
+
+
+@contextmanager
+def explained(doing: str) -> Generator[None]:
+    """Turns what the engine refuses within the block into YourTurn."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.DockerException as error:
+        raise refused(doing, getattr(error, "explanation", None) or str(error)) from error
+
+
+AGAIN = "then the same command again"
+REMEDIES = {  # what an engine or a registry says: what to do
+    r"no space left": f"docker system prune, {AGAIN}",
+    r"unauthorized|denied|authentication required|no basic auth": f"docker login, with an account that may do this, {AGAIN}",
+    r"refused|no such host|reset|EOF|timeout": f"see that the registry runs and can be reached, {AGAIN}",
+    r"not found|manifest unknown": "see that the name is right; SERVING_IMAGE names the base image",
+    r"read.?only|unsupported|not allowed": "name a registry that can be written to: image in [tool.pipeline] of pyproject.toml",
+    r"HTTP response to HTTPS client": f"allow it as an insecure registry in the engine's settings, {AGAIN}",
+}
+
+
+def refused(doing: str, text: str) -> YourTurn:
+    remedy = next(
+        (remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, text, re.I)), "look at the engine's log"
+    )
+    return YourTurn(f"{doing}: {text.strip()}", remedy)
+
+
+def find(name: str):
+    """The image that the engine has under `name`; None if it has none."""
+    import docker.errors
+
+    try:
+        return client().images.get(name)
+    except docker.errors.ImageNotFound:
+        return None
+
+
+def architecture(image: str) -> str:
+    with explained(f"the image {image} is gone"):
+        return client().images.get(image).attrs["Architecture"]
+
+
+def build(
+    context: IO[bytes],
+    tag: str,
+    arguments: dict[str, str],
+    labels: dict[str, str],
+    seconds: int,
+    show: Callable[[str], None],
+) -> str:
+    """Builds the tar `context`, dated `seconds`, and tags it. Returns the image's id."""
+    engine = client()
+    with explained(f"the image {tag} cannot be built"):
+        steps = engine.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=tag,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            buildargs=arguments,
+            labels=labels,
+        )
+        _follow(steps, f"the image {tag} cannot be built", show)
+        return _dated(engine, engine.images.get(tag), tag, seconds)
+
+
+def _follow(messages: Iterable[dict[str, Any]], doing: str, show: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Shows a stream of the engine's progress; raises YourTurn at an error in it. Returns its auxiliary messages."""
+    aux = []
+    for message in messages:
+        if "error" in message:
+            raise refused(doing, message["error"])
+        if "aux" in message:
+            aux.append(message["aux"])
+        show((message.get("stream") or message.get("status") or "").strip())
+    return aux
+
+
+def _dated(engine, image, tag: str, seconds: int) -> str:
+    """The same image with the release's time in the place of now, so that its digest is the same whenever it is built.
+
+    An engine that keeps its layers unpacked takes a configuration alone for layers that it has. One that does not (the containerd
+    store) keeps the image as it was built.
+    """
+    import datetime
+
+    import docker.errors
+
+    attributes = image.attrs
+    created = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
+    config = {
+        key: value
+        for key, value in attributes["Config"].items()
+        if key not in ("Hostname", "Domainname", "Image") and value
+    }
+    document = {
+        "architecture": attributes["Architecture"],
+        "os": attributes["Os"],
+        "created": created,
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": attributes["RootFS"]["Layers"]},
+        "history": [{"created": created, "created_by": "./pipeline image"} for _ in attributes["RootFS"]["Layers"]],
+    }
+    layers = [f"{number}/layer.tar" for number in range(len(attributes["RootFS"]["Layers"]))]
+    manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": layers}]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in (("config.json", document), ("manifest.json", manifest)):
+            add(tar, name, json.dumps(content, sort_keys=True).encode(), seconds)
+    try:
+        loaded = engine.images.load(archive.getvalue())
+    except docker.errors.DockerException:
+        return image.id
+    return loaded[0].id
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes | Path, seconds: int) -> None:
+    """Adds a file to a context: owned by root, readable by all, dated `seconds`, whoever and whenever it is built."""
+    entry = tarfile.TarInfo(name)
+    entry.mtime, entry.mode = seconds, 0o644
+    if isinstance(content, Path):
+        entry.size = content.stat().st_size
+        with content.open("rb") as file:
+            tar.addfile(entry, file)
+    else:
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+
+
+def add_folder(tar: tarfile.TarFile, name: str, seconds: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mtime, entry.mode = tarfile.DIRTYPE, seconds, 0o755
+    tar.addfile(entry)
+
+
+@contextmanager
+def context() -> Generator[tuple[tarfile.TarFile, IO[bytes]]]:
+    """A tar to fill, on disk since a model may be larger than memory, and the file that holds it."""
+    with tempfile.TemporaryFile() as file, tarfile.open(fileobj=file, mode="w") as tar:
+        yield tar, file
+
+
+def push(name: str, tag: str, show: Callable[[str], None]) -> tuple[str, bool]:
+    """Pushes `name:tag` unless the registry has that very image. Returns its digest there and whether it was pushed."""
+    engine, doing = client(), f"{name}:{tag} cannot be pushed"
+    with explained(doing):
+        image = engine.images.get(f"{name}:{tag}")
+        digest = digest_in_registry(f"{name}:{tag}")
+        if digest and f"{name}@{digest}" in image.attrs["RepoDigests"]:
+            return digest, False
+        aux = _follow(engine.api.push(name, tag=tag, stream=True, decode=True), doing, show)
+        digest = next(message["Digest"] for message in aux if "Digest" in message)
+        if digest_in_registry(f"{name}@{digest}") != digest:
+            raise YourTurn(f"the registry took {name}@{digest} and does not have it", "./pipeline push once more")
+        return digest, True
+
+
+def push_as(reference: str, name: str, tag: str) -> None:
+    """Gives what the registry has as `reference` another tag there; costs no more than a manifest."""
+    if digest_in_registry(f"{name}:{tag}") == reference.rpartition("@")[2]:
+        return
+    engine, doing = client(), f"{name}:{tag} cannot be pushed"
+    with explained(doing):
+        engine.images.get(reference).tag(name, tag)
+        _follow(engine.api.push(name, tag=tag, stream=True, decode=True), doing, lambda line: None)
+        engine.images.remove(f"{name}:{tag}")
+
+
+def digest_in_registry(reference: str) -> str | None:
+    """What the registry has under `reference` (a tag or a digest); None if it has nothing there."""
+    import docker.errors
+
+    try:
+        return client().api.inspect_distribution(reference)["Descriptor"]["digest"]
+    except docker.errors.APIError as error:
+        if re.search(r"not found|manifest unknown|name unknown|no such", str(error), re.I):
+            return None
+        raise

@@ -1,0 +1,134 @@
+"""The release as an image: its name, its build context, and the note of what was built and tested."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.release import engine
+from scripts.release.releases import Release
+from scripts.workspace import console, files, remote, settings
+from scripts.workspace.errors import YourTurn
+
+NOTE = Path("build/image.json")  # {"release", "reference", "id", "volume", "tested"}
+CONFIGS = ["batching.config", "monitoring.config"]
+
+
+def name() -> str:
+    """Registry and repository: from the settings, else of the package that belongs to the GitHub repository, else of this folder alone."""
+    if configured := settings.read().image:
+        return configured
+    if repository := remote.on_github():
+        return f"ghcr.io/{repository}".lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", Path.cwd().name.lower()).strip("-._") or "release"
+
+
+def reference(release: Release) -> str:
+    return f"{name()}:{release.label}"
+
+
+def build(release: Release) -> None:
+    """Builds the image of `release`, notes it and says so."""
+    with console.stage("image") as stage:
+        stage.result = _build(release)
+
+
+def _build(release: Release) -> str:
+    tag = reference(release)
+    find_base()
+    with engine.context() as (tar, file):
+        _fill(tar, release)
+        tar.close()
+        file.seek(0)
+        image = engine.build(file, tag, {"SERVING_IMAGE": base()}, labels(release), release.version, _say_step)
+    files.write_json(
+        NOTE, {"release": release.id, "reference": tag, "id": image, "volume": has_volume(), "tested": False}
+    )
+    return tag
+
+
+def base() -> str:
+    """The image below the release: SERVING_IMAGE in the environment, else the one pinned in serving/Dockerfile."""
+    pinned = re.findall(r"^ARG SERVING_IMAGE=(\S+)", Path("serving/Dockerfile").read_text(), flags=re.M)
+    return os.environ.get("SERVING_IMAGE") or pinned[0]
+
+
+def find_base() -> None:
+    """Pulls the base image unless it is here. Raises YourTurn if it is not to be had, or is for other machines."""
+    client, name = engine.client(), base()
+    with engine.explained(f"the base image {name} cannot be pulled"):
+        image = engine.find(name) or client.images.pull(name)
+        here, there = image.attrs["Architecture"], client.version()["Arch"]
+    if here != there:
+        problem = f"the base image {name} is for {here}, this engine's machine is {there}"
+        raise YourTurn(problem, "build on such a machine, or let SERVING_IMAGE name a base image for this one")
+
+
+def _fill(tar, release: Release) -> None:
+    """The context: the Dockerfile, and /models, which is empty where the models are a volume."""
+    seconds = release.version
+    engine.add(tar, "Dockerfile", Path("serving/Dockerfile"), seconds)
+    for folder in ("rootfs", "rootfs/models"):
+        engine.add_folder(tar, folder, seconds)
+    for name, file in [] if has_volume() else content(release):
+        if file is None:
+            engine.add_folder(tar, f"rootfs/models/{name}", seconds)
+        else:
+            engine.add(tar, f"rootfs/models/{name}", file, seconds)
+
+
+def content(release: Release) -> Iterator[tuple[str, Path | bytes | None]]:
+    """What is in /models: names, and their contents; None is a folder."""
+    yield "models.config", _models_config(release).encode()
+    yield "release.json", json.dumps(release.made, indent=2, sort_keys=True).encode()
+    for config in CONFIGS:
+        yield config, Path("serving") / config
+    root = release.folder / "models"
+    for path in sorted(root.rglob("*")):
+        yield str(path.relative_to(root)), None if path.is_dir() else path
+
+
+def has_volume() -> bool:
+    """Whether the models are an image of their own, mounted as a volume."""
+    return settings.read().model_volume
+
+
+def _models_config(release: Release) -> str:
+    entries = [
+        f'  config {{ name: "{m["name"]}" base_path: "/models/{m["name"]}" model_platform: "tensorflow" }}'
+        for m in release.models
+    ]
+    return "\n".join(["model_config_list {", *entries, "}", ""])
+
+
+def labels(release: Release) -> dict[str, str]:
+    labels = {
+        "org.opencontainers.image.created": release.document["created"],
+        "org.opencontainers.image.revision": release.document["commit"] or "",
+        "org.opencontainers.image.source": remote.source(),
+        "org.opencontainers.image.version": release.label,
+        "pipeline.release": release.id,
+    }
+    return {key: value for key, value in labels.items() if value}
+
+
+def _say_step(line: str) -> None:
+    if line.startswith(("Step ", "Pulling ", "Status: ")):
+        console.say(f"  {line}")
+
+
+def note(release: Release) -> dict[str, Any]:
+    """What was built for `release`. Raises YourTurn if nothing was."""
+    try:
+        note = json.loads(NOTE.read_text())
+    except (OSError, ValueError):
+        note = {}
+    if (
+        note.get("release") != release.id
+        or note.get("reference") != reference(release)
+        or note.get("volume") != has_volume()
+    ):
+        raise YourTurn(f"release {release.name} has no image as {reference(release)}", "./pipeline image")
+    return note

@@ -1,0 +1,51 @@
+"""Brings what was built and tested to the registry, and notes where it is in release.json."""
+
+from typing import Any
+
+from scripts.release import edge, engine, images, volumes
+from scripts.release.releases import Release
+from scripts.workspace import actions, console, files
+from scripts.workspace.errors import YourTurn
+
+
+def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
+    """Pushes what was built of `release` and tested. Raises YourTurn where it was not, or was made of a dirty tree."""
+    note = images.note(release)
+    _refuse_unfit(release, note, dirty)
+    name, _, tag = note["reference"].rpartition(":")
+    if preview:
+        name = f"{name}-preview"
+        engine.client().images.get(note["reference"]).tag(name, tag)
+    places: dict[str, Any] = {}
+    with console.stage("push") as stage:
+        digest, pushed = engine.push(name, tag, lambda line: None)
+        places["image"] = {"name": name, "digest": digest}
+        stage.result = f"{name}@{digest}" + ("" if pushed else ": already there, nothing pushed")
+    if note["volume"]:
+        with console.stage("push") as stage:
+            volume, words = volumes.push(release, name, f"{tag}-models", engine.architecture(note["id"]))
+            places["volume"] = {"name": name, "digest": volume}
+            stage.result = f"models: {name}@{volume}: {words}"
+    if release.document["edge"]:
+        with console.stage("push") as stage:
+            places["artifacts"], count = edge.push(release, name, digest)
+            stage.result = f"{count} of {len(places['artifacts'])} LiteRT files pushed"
+    document = {key: value for key, value in release.document.items() if key not in ("volume", "artifacts")}
+    files.write_json(release.folder / "release.json", document | places)  # last: what it names is there
+    engine.push_as(f"{name}@{digest}", name, release.name)  # by its hash alone: so `find` asks for it
+    actions.output(name=name, digest=digest)
+
+
+def _refuse_unfit(release: Release, note: dict, dirty: bool) -> None:
+    if release.document["dirty"] and not dirty:
+        problem = f"release {release.name} was made of a dirty tree: no commit says what is in it"
+        raise YourTurn(problem, "commit, then ./pipeline up; or ./pipeline push --dirty, and it stays marked")
+    if "/" not in note["reference"]:
+        problem = f"{note['reference']} names no registry: there is no setting image, and no remote origin on GitHub"
+        raise YourTurn(
+            problem, 'set image = "REGISTRY/NAME" in [tool.pipeline] of pyproject.toml, then ./pipeline image'
+        )
+    with engine.explained("the image is gone"):
+        here = engine.client().images.get(note["reference"]).id
+    if not note["tested"] or here != note["id"]:
+        raise YourTurn(f"{note['reference']} as it is now was not tested", "./pipeline image && ./pipeline test-image")

@@ -1,0 +1,144 @@
+"""The models of a release as an OCI image of their own, which k8s/components/model-volume mounts at /models.
+
+Each large file is a layer of its own, at a path that its content names: what two releases share is pushed once, pulled once, and kept
+once on a node. The SavedModel has a link in its place. No layer is ever held in memory or written to disk: it is a header, and the file.
+"""
+
+import json
+import tarfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from scripts.release import engine, images, registry
+from scripts.release.releases import Release
+from scripts.workspace.errors import YourTurn
+
+LARGE = 4 * 2**20  # bytes from which a file is a layer of its own
+LAYERS = 120  # of an image, at most: overlayfs on a node takes 127
+LAYER = "application/vnd.oci.image.layer.v1.tar"  # not compressed: weights hardly shrink, and gigabytes of them take minutes
+CONFIG = "application/vnd.oci.image.config.v1+json"
+
+
+class Tar:
+    """A tar archive as a blob; a file in it is read while it is sent."""
+
+    def __init__(self, entries: list[tuple[tarfile.TarInfo, Path | bytes | None]]):
+        self.parts = [(entry.tobuf(tarfile.GNU_FORMAT), entry.size, content) for entry, content in entries]
+        self.digest = registry.digest(self)
+
+    def __len__(self) -> int:
+        return sum(len(header) + _padded(size) for header, size, _ in self.parts) + 1024
+
+    def __iter__(self) -> Iterator[bytes]:
+        for header, size, content in self.parts:
+            yield header
+            if isinstance(content, Path):
+                yield from registry.chunks(content)
+            elif content:
+                yield content
+            yield bytes(_padded(size) - size)
+        yield bytes(1024)
+
+
+def _padded(size: int) -> int:
+    return -(-size // 512) * 512
+
+
+def layers(release: Release) -> list[Tar]:
+    """All that is small as one layer, dated as the release, and then each large file, with no date: it may be of many releases."""
+    small, large = [], {}
+    for name, content in images.content(release):
+        if isinstance(content, Path) and content.stat().st_size >= LARGE:
+            shard = f"shards/{_sha256(release, content)}"
+            large[shard] = Tar([(_entry(shard, 0, content), content)])
+            small.append((_link(name, shard, release.version), None))
+        else:
+            small.append((_entry(name, release.version, content), content))
+    if len(large) >= LAYERS:
+        problem = f"release {release.name} has {len(large)} files of more than {LARGE >> 20} MiB, and an image only {LAYERS} layers"
+        raise YourTurn(problem, "a larger SHARD in scripts/training/saved_model.py makes fewer, then ./pipeline export")
+    return [Tar(small), *large.values()]
+
+
+def _sha256(release: Release, path: Path) -> str:
+    """Of a file of a SavedModel: export has noted it, and check_files that it holds."""
+    name, _, *parts = path.relative_to(release.folder / "models").parts
+    model = next(model for model in release.models if model["name"] == name)
+    return model["files"]["/".join(parts)]
+
+
+def _entry(name: str, seconds: int, content: Path | bytes | None) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.mtime, entry.mode = seconds, 0o755 if content is None else 0o644
+    entry.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+    entry.size = content.stat().st_size if isinstance(content, Path) else len(content or b"")
+    return entry
+
+
+def _link(name: str, target: str, seconds: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mtime, entry.mode = tarfile.SYMTYPE, seconds, 0o777
+    entry.linkname = "../" * (len(PurePosixPath(name).parts) - 1) + target
+    return entry
+
+
+def push(release: Release, name: str, tag: str, architecture: str) -> tuple[str, str]:
+    """Pushes the image unless it is there. Returns its digest, and what was done in words."""
+    repository, tars = registry.Repository(name), layers(release)
+    pushed = [repository.push(tar) for tar in tars]
+    config = registry.Text(_config(release, tars, architecture))
+    repository.push(config)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": registry.MANIFEST,
+        "config": registry.descriptor(CONFIG, config),
+        "layers": [registry.descriptor(LAYER, tar) for tar in tars],
+    }
+    described, put = repository.push_manifest(document, tag)
+    size = sum(len(tar) for tar, new in zip(tars, pushed, strict=True) if new)
+    words = (
+        f"{sum(pushed)} of {len(tars)} layers pushed, {size / 2**20:.1f} MiB"
+        if put
+        else "already there, nothing pushed"
+    )
+    return described["digest"], words
+
+
+def _config(release: Release, tars: list[Tar], architecture: str) -> bytes:
+    document = {
+        "architecture": architecture,  # of the nodes: a model has none, but an image for another is not pulled
+        "os": "linux",
+        "created": release.document["created"],
+        "config": {"Labels": images.labels(release)},
+        "rootfs": {"type": "layers", "diff_ids": [tar.digest for tar in tars]},
+    }
+    return json.dumps(document, sort_keys=True).encode()
+
+
+@contextmanager
+def filled(release: Release, image: str) -> Generator[str]:
+    """A volume of the engine that holds what the pushed image will: the same layers. `image` is any that has a folder /models."""
+    client, tars = engine.client(), layers(release)
+    labels = {"pipeline.release": release.id, "pipeline.bytes": str(sum(map(len, tars)))}
+    with engine.explained(f"the models of release {release.name} cannot be put into a volume"):
+        volume = client.volumes.create(labels=labels)
+        try:
+            container = client.containers.create(image, volumes={volume.name: {"bind": "/models", "mode": "rw"}})
+            try:
+                for tar in tars:
+                    container.put_archive("/models", tar)
+            finally:
+                container.remove()
+            yield volume.name
+        finally:
+            volume.remove(force=True)
+
+
+def unpack(name: str, digest: str, folder: Path) -> None:
+    """Writes the image's files below `folder`, without an engine."""
+    repository = registry.Repository(name)
+    document, _ = repository.manifest(digest)
+    for layer in document["layers"]:
+        with repository.blob(layer["digest"]) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            tar.extractall(folder, filter="data")

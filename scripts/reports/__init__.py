@@ -1,0 +1,1 @@
+"""What people read of a model and of a comparison: Markdown and plots."""

@@ -1,0 +1,7 @@
+"""The verbs that only the workflows call, and whoever looks into why one of them failed."""
+
+from pathlib import Path
+
+# What one step leaves for another.
+REPORT = Path("build/report.md")
+PATCH = Path("build/refresh.patch")

@@ -1,0 +1,73 @@
+"""Looks for a release of this very code; found, it is build/release/release.json, and nothing need be trained
+
+Only one that a ledger knows, that the registry still has under its hash, and that is attested where that is wanted: what was cut off
+before that is made again.
+"""
+
+from scripts.github import attestations
+from scripts.ledger import overlays
+from scripts.release import engine, images, releases
+from scripts.release.releases import Release
+from scripts.workspace import actions, console, files, remote, settings
+from scripts.workspace.errors import YourTurn
+
+
+def run() -> int:
+    identity = releases.identity(settings.read().models)
+    with console.stage("find") as stage:
+        release, why_not = _find(identity)
+        stage.result = f"release {identity[:12]} {'is in the registry' if release else why_not}"
+    if release:
+        folder = releases.CANDIDATE.with_name("found") / release.label
+        files.write_json(folder / "release.json", release.document)
+        files.link(releases.CANDIDATE, folder)
+        actions.summary(f"Release `{release.label}` is in the registry already: nothing is trained or built again.")
+    actions.output(known=str(release is not None).lower(), attest=str(_says_wanted()).lower())
+    return 0
+
+
+def _says_wanted() -> bool:
+    """Whether what is built in the place of an unknown release gets an attestation."""
+    wanted = attestations.wanted()
+    if not wanted:
+        console.say(f"  skipped    attestations: {attestations.why_not()}")
+        actions.annotate("notice", attestations.why_not())
+    return wanted
+
+
+def _find(identity: str) -> tuple[Release | None, str]:
+    name = images.name()
+    if "/" not in name:
+        return None, "is looked for nowhere: there is no registry"
+    digest, problem = _digest(f"{name}:{identity[:12]}")
+    if not digest:
+        return None, problem
+    release = _in_ledger(identity)
+    if not release or release.image != (name, digest):
+        return None, "is in the registry, but as that in no ledger"
+    try:
+        attestations.check(release)
+    except YourTurn as error:
+        return None, f"is in the registry, but: {error.problem}"
+    return release, ""
+
+
+def _digest(reference: str) -> tuple[str | None, str]:
+    """A registry that does not let us in may still take a push, and will then say why not: here it knows nothing."""
+    try:
+        with engine.explained(f"{reference} cannot be asked for"):
+            return engine.digest_in_registry(reference), "is not in the registry"
+    except YourTurn as error:
+        return None, f"is not known: {error.problem}"
+
+
+def _in_ledger(identity: str) -> Release | None:
+    """Origin's may be ahead of the push that is at work here."""
+    try:
+        origin = [remote.fetch(remote.branch())]
+    except YourTurn:  # a clone of nothing
+        origin = []
+    try:
+        return overlays.Overlay(overlays.first()).find(identity, "HEAD", *origin)
+    except YourTurn:
+        return None

@@ -1,0 +1,37 @@
+"""Opens a pull request with the data of build/refresh.patch, on top of what origin has now, or brings the one before up to date"""
+
+import argparse
+import datetime
+from pathlib import Path
+
+from scripts.github import pull_requests
+from scripts.ledger import overlays
+from scripts.steps import REPORT
+from scripts.steps.refresh import PATCH
+from scripts.workspace import console, git, remote
+from scripts.workspace.errors import YourTurn
+
+BRANCH = "retrain"
+VERDICT = "trained on this data in the run that proposes it, and all gates passed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patch", nargs="?", type=Path, default=PATCH, metavar="FILE", help=f"default: {PATCH}")
+
+
+def run(patch: Path) -> int:
+    if not patch.exists():
+        raise YourTurn(f"there is no {patch}", "./pipeline refresh")
+    if not patch.read_bytes():
+        console.say("  propose    nothing changed")
+        return 0
+    here, text = patch.absolute(), REPORT.read_text() if REPORT.exists() else ""
+    branch = remote.branch()
+    with remote.on_top_of(remote.fetch(branch)):
+        git.git("apply", "--index", str(here), remedy="the data has changed meanwhile: ./pipeline refresh")
+        title = f"The data of {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        git.git(*overlays.identity(), "commit", "--quiet", "--no-verify", "-m", f"{title}\n\nBrought by refresh().")
+        pull_requests.propose(
+            BRANCH, branch, title, f"New data, and no other change. {VERDICT.capitalize()}.\n\n{text}", VERDICT
+        )
+    return 0

@@ -1,0 +1,56 @@
+"""Brings the data of each model up to date, by its own refresh(), and says whether anything changed -> build/refresh.patch
+
+The same code on the same data makes the same release, so only a commit makes a new one: what changed is for a pull request, as any change.
+refresh() may bring data, not code: a file that ends in .py is not changed by a machine.
+"""
+
+import argparse
+
+from scripts.steps import PATCH
+from scripts.training import models
+from scripts.workspace import actions, checkout, console, files, git
+from scripts.workspace.errors import YourTurn
+
+NEEDS = "train"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    models.add_argument(parser)
+
+
+def run(model: list[str] | None) -> int:
+    if checkout.read().dirty:
+        raise YourTurn("the tree holds changes that are not committed: they would be taken for new data", "git stash")
+    loaded = {name: models.load(name) for name in models.chosen(model)}
+    refreshing = {name: module.refresh for name, module in loaded.items() if module.refresh}
+    if not refreshing:
+        console.say(
+            "  skipped    no model defines refresh(), so there is no new data, and the same data makes the same release"
+        )
+    for name, refresh in refreshing.items():
+        with console.stage("refresh") as stage:
+            refresh()
+            stage.result = name
+    changed = _changed()
+    files.write(PATCH, _patch() if changed else "")
+    console.say(f"  refresh    {', '.join(changed)}" if changed else "  refresh    nothing changed")
+    actions.output(changed="true" if changed else "false")
+    return 0
+
+
+def _changed() -> list[str]:
+    """Files that differ from HEAD, by name. Raises YourTurn for any that is no data."""
+    lines = git.git("status", "--porcelain", "-z", "--untracked-files=all").decode().split("\0")
+    paths = [line[3:] for line in lines if line]
+    if code := [path for path in paths if not path.startswith("model/") or path.endswith(".py")]:
+        problem = f"refresh() changed {', '.join(code)}: it may bring data below model/, and no code"
+        raise YourTurn(problem, "git checkout -- . && git clean -d model, then mend refresh()")
+    return paths
+
+
+def _patch() -> str:
+    """All of it, new files too; what it holds of binary files is text here."""
+    git.git("add", "--all", "--", "model")
+    patch = git.git("diff", "--cached", "--binary", "HEAD").decode(errors="surrogateescape")
+    git.git("reset", "--quiet")
+    return patch

@@ -1,0 +1,119 @@
+"""What merging this branch would change, as Markdown: the release, its metrics beside main's, the manifests -> build/report.md
+
+--against REVISION is where it would be merged; what is compared is what this branch did since it left there. --post NUMBER posts what was
+written as the one comment of a pull request, and rewrites that comment the next time.
+"""
+
+import argparse
+import contextlib
+from typing import Any
+
+from scripts.github import sticky
+from scripts.ledger import overlays, rendering
+from scripts.ledger.overlays import Overlay
+from scripts.release import releases
+from scripts.release.releases import Release
+from scripts.reports import wording
+from scripts.steps import REPORT
+from scripts.training import models
+from scripts.workspace import actions, console, files, git
+from scripts.workspace.errors import YourTurn
+
+SHOWN = 60  # lines of one environment's manifests: what a person reads in a comment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--against", metavar="REVISION", default="origin/main", help="default: origin/main")
+    parser.add_argument("--post", type=int, metavar="NUMBER", help="post build/report.md to that pull request")
+
+
+def run(against: str, post: int | None) -> int:
+    if post:
+        if not REPORT.exists():
+            raise YourTurn(f"there is no {REPORT} to post", "./pipeline report")
+        console.say(f"  report     {sticky.comment(post, 'report', REPORT.read_text())}")
+        return 0
+    base = _base(against)
+    text = "\n".join(["## What merging this changes", "", *_model(base), *_overlays(base)])
+    files.write(REPORT, text + "\n")
+    actions.summary(text)
+    console.say(f"  report     {REPORT}")
+    return 0
+
+
+def _base(against: str) -> str:
+    if not git.exists(against):
+        raise YourTurn(f"this clone has no revision {against!r}", "git fetch, or name another one with --against")
+    return git.text("merge-base", against, "HEAD")
+
+
+def _model(base: str) -> list[str]:
+    """The release that this would be, beside the one that main made last: what the first environment's ledger says."""
+    first = overlays.first()
+    before = Overlay(first).release(base) if git.show(base, f"k8s/overlays/{first}/kustomization.yaml") else None
+    modules = models.chosen(None)
+    name = releases.identity(modules)[:12]
+    if before and before.name == name:
+        head = f"**Release `{name}`** stays: nothing that decides its answers changes, so nothing is trained or built."
+    else:
+        head = (
+            f"**Release `{name}`** takes the place of {f'`{before.name}`' if before else 'none: it is the first one'}."
+        )
+    rows = [row for module in modules for row in _metrics(module, before)]
+    table = ["| model | metric | main | here | must be |", "|---|---|---|---|---|", *rows]
+    return [head, "", *table, "", *_beside(modules)]
+
+
+def _beside(modules: list[str]) -> list[str]:
+    """What `evaluate --against ENV` found, by environment: the two models on the same data, and what changes for clients."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for module in modules:
+        with contextlib.suppress(YourTurn):
+            for comparison in models.record(module, "evaluation.json", "evaluate")["against"]:
+                found.setdefault(comparison["environment"], []).append(comparison)
+    return [f"#{wording.markdown(comparisons)}" for comparisons in found.values()]
+
+
+def _metrics(module: str, before: Release | None) -> list[str]:
+    """A row for each metric of a model: what main's release had, what this one has, and the verdict where a gate is on it."""
+    try:
+        evaluation = models.record(module, "evaluation.json", "evaluate")
+    except YourTurn as error:
+        return [f"| {module} | – | – | {error.problem} | |"]
+    served = before.models if before else []
+    then = next((m["metrics"] for m in served if m["module"] == module and "variant_of" not in m), {})
+    gates = {gate["metric"]: gate for gate in evaluation["gates"]}
+    return [
+        f"| {module} | {name} | {_number(then.get(name))} | {_number(value)} | {_verdict(gates.get(name))} |"
+        for name, value in evaluation["metrics"].items()
+    ]
+
+
+def _verdict(gate: dict[str, Any] | None) -> str:
+    return f"{gate['bound']}{'' if gate['passed'] else ': **refused**'}" if gate else ""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _overlays(base: str) -> list[str]:
+    lines = ["### Manifests", ""]
+    for environment in overlays.names():
+        changes = _changes(environment, base)
+        if not changes:
+            lines.append(f"- {environment}: no difference")
+            continue
+        more = [f"… and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []
+        title = f"{environment}: {len(changes)} difference{'s' * (len(changes) > 1)}"
+        fence = "`" * 8  # longer than any in a manifest
+        block = [fence, *changes[:SHOWN], *more, fence]
+        lines += ["", f"<details><summary>{title}</summary>", "", *block, "", "</details>", ""]
+    return lines
+
+
+def _changes(environment: str, base: str) -> list[str]:
+    now = rendering.render(environment, "HEAD", None)
+    if git.show(base, f"k8s/overlays/{environment}/kustomization.yaml") is None:
+        return [f"{rendering.title(manifest)}: is added" for manifest in now]
+    return rendering.between(rendering.render(environment, base, None), now)

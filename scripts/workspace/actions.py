@@ -1,0 +1,39 @@
+"""What a job tells GitHub Actions: outputs, variables, summary, annotations. Outside of a workflow it does nothing.
+
+No verb needs to know where it runs.
+"""
+
+import os
+
+
+def output(**values: str) -> None:
+    """Sets outputs of the step."""
+    _append("GITHUB_OUTPUT", values)
+
+
+def variable(**values: str) -> None:
+    """Sets environment variables of the steps that follow."""
+    _append("GITHUB_ENV", values)
+
+
+def summary(markdown: str) -> None:
+    """Adds to the page of the run."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(path, "a") as file:
+            file.write(f"{markdown.rstrip()}\n\n")
+
+
+def annotate(level: str, text: str) -> None:
+    """Shows `text` on the page of the run; `level` is error, warning or notice."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        print(f"::{level}::{escaped}", flush=True)
+
+
+def _append(file: str, values: dict[str, str]) -> None:
+    """By GitHub's form for any text: nobody can guess the delimiter, and so no value can set another one."""
+    if path := os.environ.get(file):
+        with open(path, "a") as stream:
+            for name, value in values.items():
+                end = os.urandom(16).hex()
+                stream.write(f"{name}<<{end}\n{value}\n{end}\n")

@@ -1,0 +1,88 @@
+"""The settings: `[tool.pipeline]` in pyproject.toml. An unknown key is refused with the nearest known one."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from scripts.workspace.errors import YourTurn
+
+FILE = Path("pyproject.toml")
+WISHES = ["where-possible", "required"]
+WAYS = ["commit", "pull-request"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fork may set; each field's comment stands beside it in pyproject.toml."""
+
+    models: list[str]
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    image: str = ""
+    model_volume: bool = False
+    ready_timeout_seconds: int = 300
+    attestation: str = "where-possible"
+    environments: dict = field(default_factory=dict)
+
+    def context(self, environment: str) -> str:
+        """kubectl's name of the cluster; empty: not said."""
+        return self.environments.get(environment, {}).get("context", "")
+
+    def by(self, environment: str) -> str:
+        """How a release gets there: by a commit, or by a pull request; where it is not said, only the first by a commit."""
+        first = next(iter(self.environments), environment)
+        return self.environments.get(environment, {}).get("by", "commit" if environment == first else "pull-request")
+
+
+def read() -> Settings:
+    try:
+        table = tomllib.loads(FILE.read_text()).get("tool", {}).get("pipeline", {})
+    except tomllib.TOMLDecodeError as error:
+        raise YourTurn(f"{FILE} is not valid TOML: {error}", f"edit {FILE}") from None
+    known = {field.name: field.type for field in fields(Settings)}
+    for key, value in table.items():
+        if key not in known:
+            raise YourTurn(f"unknown setting {key!r} in [tool.pipeline]{did_you_mean(key, known)}", f"edit {FILE}")
+        _check_type(key, value, known[key])
+    _check_environments(table.get("environments", {}))
+    if (wish := table.get("attestation", WISHES[0])) not in WISHES:
+        problem = f"setting 'attestation' in [tool.pipeline] must be {' or '.join(map(repr, WISHES))}, not {wish!r}"
+        raise YourTurn(problem, f"edit {FILE}")
+    if not table.get("models"):
+        raise YourTurn(
+            'no setting "models" in [tool.pipeline]: nothing to train', f'edit {FILE}: models = ["linear_regression"]'
+        )
+    return Settings(**table)
+
+
+def _check_environments(environments: dict[str, dict]) -> None:
+    for name, values in environments.items():
+        for key, value in values.items():
+            if not isinstance(value, str) or not (key == "context" or (key == "by" and value in WAYS)):
+                there_is = f'context = "…", by = {" or ".join(WAYS)}'
+                problem = f"[tool.pipeline.environments.{name}] has {key} = {value!r}; there is: {there_is}"
+                raise YourTurn(problem, f"edit {FILE}")
+
+
+def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        raise YourTurn(f"no {kind} {name!r}{did_you_mean(name, known)}", "name one of these")
+
+
+def did_you_mean(word: str, known) -> str:
+    """`; did you mean 'x'?` where a known word is near, else the list of all."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there is: {', '.join(known)}"
+
+
+def _check_type(key: str, value: object, expected: object) -> None:
+    good = (
+        isinstance(value, list) and all(isinstance(v, str) for v in value)
+        if expected == list[str]
+        else type(value) is expected
+    )
+    if not good:
+        words = {int: "a whole number", str: "a string", dict: "a table", bool: "true or false"}
+        wanted = words.get(expected, "a list of strings")
+        raise YourTurn(f"setting {key!r} in [tool.pipeline] must be {wanted}, not {value!r}", f"edit {FILE}")

@@ -1,0 +1,1 @@
+"""What the tests share: forks, a stand-in for GitHub and for AWS, inputs, ports."""
