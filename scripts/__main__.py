@@ -5,6 +5,7 @@ import ast
 import importlib
 import os
 import shlex
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -32,6 +33,9 @@ def main(arguments: list[str]) -> int:
         print(error.render(), file=sys.stderr)
         actions.annotate("error", f"{error.problem}\nnext: {error.remedy}")
         return 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("\ninterrupted: nothing is half-written; the same command again goes on", file=sys.stderr)
         return 130

@@ -7,13 +7,12 @@ here too, the figures are of both.
 import argparse
 import json as _json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from scripts.environments import client, load, local
 from scripts.release import releases
 from scripts.release.releases import Release
-from scripts.workspace import console, files
+from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "serve"  # uvloop
@@ -26,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grpc", metavar="HOST:PORT", help="the same")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16], metavar="N", help="connections; 1 16")
     parser.add_argument("--seconds", type=float, default=5, metavar="S", help="for each figure; 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write it there as well")
+    console.add_json(parser)
 
 
-def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, json: Path | None) -> int:
+def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, json: str | None) -> int:
     if min(clients) < 1 or seconds <= 0:
         raise YourTurn("clients and seconds must be more than 0", "./pipeline bench --help")
     if rest or grpc:
@@ -40,9 +39,8 @@ def run(rest: str | None, grpc: str | None, clients: list[int], seconds: float, 
     for model, api, path, body in _requests(release):
         if address := addresses[api]:
             rows += [{"model": model, "api": api} | _ask(api, address, path, body, n, seconds) for n in clients]
-    console.table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows])
-    if json:
-        files.write_json(json, rows)
+    if console.write_json(json, rows):
+        console.table(list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in rows])
     if failed := [row for row in rows if row["errors"]]:
         count = sum(row["errors"] for row in failed)
         raise YourTurn(f"{count} requests failed; the first: {failed[0]['first_error']}", "look at the server's log")

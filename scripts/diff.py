@@ -28,7 +28,7 @@ def run(environment: str, against: str | None) -> int:
             return 0
         lines = target.drift()
     for line in lines:
-        print(line)
+        console.tell(line)
     if not lines:
         console.say(f"  diff       {environment}: no difference")
     return 0

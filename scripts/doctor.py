@@ -1,8 +1,9 @@
 """Looks at this machine, the settings, the models and the fork, and says everything that is missing, each with its remedy
 
-What concerns the fork is read by `gh`, where that is installed and logged in. A line with – is a choice not made, and no defect.
+What concerns the fork is read by `gh`, where that is installed and logged in. A line with – (off, in a pipe) is no defect.
 """
 
+import sys
 from collections.abc import Iterator
 from types import FunctionType
 
@@ -14,9 +15,8 @@ from scripts.workspace.errors import YourTurn
 
 def run() -> int:
     findings = [finding for check in CHECKS for finding in _findings(check)]
-    console.table(
-        ["", "what", "found"], [[{"ok": "✓", "missing": "✗", "off": "–"}[f.state], f.subject, f.text] for f in findings]
-    )
+    marks = {"ok": "✓", "missing": "✗", "off": "–"} if sys.stdout.isatty() else {}
+    console.table(["", "what", "found"], [[marks.get(f.state, f.state), f.subject, f.text] for f in findings])
     missing = [finding for finding in findings if finding.state == "missing"]
     if missing:
         raise YourTurn(

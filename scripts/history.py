@@ -1,26 +1,32 @@
 """The deployments of ENV, newest first"""
 
 import argparse
-from pathlib import Path
 
 from scripts.environments import lookup
 from scripts.ledger.entries import Entry
-from scripts.workspace import console, files
+from scripts.workspace import console
+
+SHOWN = 20  # a screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup.add_argument(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write it there as well, oldest first")
+    parser.add_argument("--all", action="store_true", help=f"not only the last {SHOWN}")
+    console.add_json(parser, ", all of them, oldest first")
 
 
-def run(environment: str, json: Path | None) -> int:
+def run(environment: str, all: bool, json: str | None) -> int:
     entries = lookup.find(environment).history()
-    if json:
-        files.write_json(json, [entry.to_dict() for entry in entries])
-    if entries:
-        console.table(["time (UTC)", "action", "release", "outcome", "reason"], map(_row, reversed(_settled(entries))))
+    if not console.write_json(json, [entry.to_dict() for entry in entries]):
+        return 0
+    settled = _settled(entries)[::-1]
+    shown = settled if all else settled[:SHOWN]
+    if shown:
+        console.table(["time (UTC)", "action", "release", "outcome", "reason"], map(_row, shown))
     else:
         console.say(f"nothing was ever deployed to {environment}; next: {_next(environment)}")
+    if len(shown) < len(settled):
+        console.say(f"the last {SHOWN} of {len(settled)}; next: ./pipeline history {environment} --all")
     return 0
 
 

@@ -87,17 +87,17 @@ def check(name: str, online: bool = False) -> bool:
     check = CHECKS[name]
     program = check.program()
     if not program and not check.locked:
-        console.say(f"  skipped    {name}: {check.command[0]} is not installed")
+        console.tell(f"  skipped    {name}: {check.command[0]} is not installed")
         return True
     words = check.words()
     if check.files and len(words) == len(check.command):
-        console.say(f"  skipped    {name}: there is no {' '.join(check.files)}")
+        console.tell(f"  skipped    {name}: there is no {' '.join(check.files)}")
         return True
     arguments = [word for word in words[1:] if not (online and word == "--offline")]
     # BIN first: actionlint looks for shellcheck there.
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([program or words[0], *arguments], capture_output=True, text=True, env=environment)
-    console.say(f"  {'failed' if done.returncode else 'clean':<10} {name}")
+    console.tell(f"  {'failed' if done.returncode else 'clean':<10} {name}")
     if done.returncode:
-        console.say((done.stdout + done.stderr).rstrip())
+        console.tell((done.stdout + done.stderr).rstrip())
     return not done.returncode

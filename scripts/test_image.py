@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(image: str | None) -> int:
     engine.client()
     if image:
-        console.say(acceptance.ask(image))
+        console.tell(acceptance.ask(image))
         return 0
     acceptance.test(releases.read())
     console.say("next: ./pipeline push")

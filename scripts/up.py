@@ -139,5 +139,5 @@ def _say_how_to_ask(here: Local, release: Release) -> None:
             file = local.FOLDER / f"request-{model['name']}.json"
             files.write(file, body)
             body = f"@{file}"
-        console.say(f"\n{model['name']} answers at {url}\n  curl -d {shlex.quote(body)} {url}")
+        console.tell(f"\n{model['name']} answers at {url}\n  curl -d {shlex.quote(body)} {url}")
     console.say("\nstop it: ./pipeline down")

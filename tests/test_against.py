@@ -42,7 +42,7 @@ def test_the_first_deployment_is_judged_by_its_own_gates(fork: Fork) -> None:
 def test_one_that_is_as_good_passes(serving: Fork) -> None:
     result = judge(serving, "[[SLOPE]]", "[[SLOPE * 1.0]]")
     assert result.code == 0, result.err
-    assert "local: loss of max_absolute_error  <= 0      0      passed" in result.err
+    assert "local: loss of max_absolute_error  <= 0      0      passed" in result.out
     against = serving.read("build/instant/evaluation.json")["against"][0]
     assert (against["changed_held_out"], against["changed_examples"]) == (0, 0)
     assert against["latency_ratio"] > 0
@@ -52,7 +52,7 @@ def test_one_that_is_as_good_passes(serving: Fork) -> None:
 def test_one_that_is_worse_is_refused_though_its_own_gates_pass(serving: Fork) -> None:
     result = judge(serving, "[[SLOPE]]", "[[SLOPE + 0.00002]]")
     assert result.code == 1
-    assert "max_absolute_error                 <= 0.001  0.0004005  passed" in result.err
+    assert "max_absolute_error                 <= 0.001  0.0004005  passed" in result.out
     assert "error: instant is refused: local: loss of max_absolute_error is 0.0004005, which must be <= 0" in result.err
     assert serving.run("export").code == 1
 

@@ -17,7 +17,7 @@ def served(shared_fork: Fork) -> Fork:
 
 
 def test_figures_of_both_apis(served: Fork) -> None:
-    shown = served.ok("bench", *SHORT, "--json", "bench.json").err
+    shown = served.ok("bench", *SHORT, "--json", "bench.json").out
     rows = served.read("bench.json")
     assert [(row["model"], row["api"], row["clients"]) for row in rows] == [
         ("instant", "rest", 2),

@@ -30,33 +30,33 @@ def environments(*listed: dict[str, Any]) -> dict[str, Any]:
 
 # State: what GitHub answers otherwise than in a complete fork, and the line that doctor prints for it.
 PRESENT = {
-    "all there": ({}, "✓  GitHub  Octo-Org/Digits, a public fork"),
-    "subject as GitHub says it": ({}, f"✓  OIDC subject  {PREFIX}:environment:production"),
+    "all there": ({}, "ok  GitHub  Octo-Org/Digits, a public fork"),
+    "subject as GitHub says it": ({}, f"ok  OIDC subject  {PREFIX}:environment:production"),
     "subject of a repository of now, which GitHub does not say": (
         {"actions/oidc/customization/sub": NOT_FOUND},
-        f"✓  OIDC subject  {PREFIX}:environment:dev",
+        f"ok  OIDC subject  {PREFIX}:environment:dev",
     ),
     "subject of an older repository": (
         {"actions/oidc/customization/sub": {"use_default": True}, "": OLD},
-        "✓  OIDC subject  repo:Octo-Org/Digits:environment:dev",
+        "ok  OIDC subject  repo:Octo-Org/Digits:environment:dev",
     ),
     "subject of an older repository that chose the new form": (
         {"actions/oidc/customization/sub": {"use_default": True, "use_immutable_subject": True}, "": OLD},
-        f"✓  OIDC subject  {PREFIX}:environment:dev",
+        f"ok  OIDC subject  {PREFIX}:environment:dev",
     ),
     "cluster by variables of the organization": (
         only_dev(CLUSTER="kubeconfig")
         | {"environments/dev/secrets?per_page=100": {"secrets": [{"name": "KUBECONFIG"}]}},
-        "✓  environment dev  kubeconfig",
+        "ok  environment dev  kubeconfig",
     ),
-    "reviewers": ({}, "✓  environment production  waits for mona"),
+    "reviewers": ({}, "ok  environment production  waits for mona"),
     "branch with a classic rule": (
         {"rules/branches/main": []},
-        "✓  branch  main is protected by a rule",
+        "ok  branch  main is protected by a rule",
     ),
     "switch that is on": (
         {"actions/variables?per_page=100": variables(PREVIEW="true")},
-        "✓  preview  on: a namespace for each pull request",
+        "ok  preview  on: a namespace for each pull request",
     ),
     "previews have an environment, open to any branch": (
         {"actions/variables?per_page=100": variables(PREVIEW="true")}
@@ -65,56 +65,56 @@ PRESENT = {
             "environments/preview/variables?per_page=100": EKS,
             "environments/preview/secrets?per_page=100": {"secrets": []},
         },
-        "✓  environment preview  eks one",
+        "ok  environment preview  eks one",
     ),
-    "public image": ({}, "✓  image  ghcr.io/octo-org/digits: public"),
+    "public image": ({}, "ok  image  ghcr.io/octo-org/digits: public"),
 }
 OFF = {
     "no issues, and no drift that reports there": (
         {"": ABOUT | {"has_issues": False}},
-        "–  issues  off: drift would report there; gh repo edit --enable-issues",
+        "off  issues  off: drift would report there; gh repo edit --enable-issues",
     ),
-    "switch": ({}, "–  drift  off: the state of each environment, every night; gh variable set DRIFT --body true"),
+    "switch": ({}, "off  drift  off: the state of each environment, every night; gh variable set DRIFT --body true"),
     "own form of subject": (
         {"actions/oidc/customization/sub": {"use_default": False, "include_claim_keys": ["repo"]}},
-        "–  OIDC subject  Octo-Org/Digits has a subject of its own making",
+        "off  OIDC subject  Octo-Org/Digits has a subject of its own making",
     ),
     "no cluster": (
         only_dev(),
-        "–  environment dev  no cluster: gh variable set --env dev CLUSTER --body eks, or gke",
+        "off  environment dev  no cluster: gh variable set --env dev CLUSTER --body eks, or gke",
     ),
     "environment not made yet": (
         environments(),
-        f"–  environment staging  not there: its first deployment makes it; settings and reviewers: {SETTINGS}/env",
+        f"off  environment staging  not there: its first deployment makes it; settings and reviewers: {SETTINGS}/env",
     ),
     "no reviewers": (
         environments(*(environment(name) for name in ALL)),
-        "–  environment production  no reviewers: the merge of the promotion is the gate",
+        "off  environment production  no reviewers: the merge of the promotion is the gate",
     ),
     "no reviewers, by the plan": (
         environments(*(environment(name) for name in ALL)) | {"": PRIVATE},
-        "–  environment production  no reviewers: a private repository has them with Enterprise only",
+        "off  environment production  no reviewers: a private repository has them with Enterprise only",
     ),
     "no environments, by the plan": (
         {"environments?per_page=100": NOT_FOUND, "": PRIVATE},
-        "–  environment dev  not readable with this login: Not Found",
+        "off  environment dev  not readable with this login: Not Found",
     ),
     "no branch protection, by the plan": (
         {"rules/branches/main": PLAN, "": PRIVATE},
-        "–  branch  the plan lacks it: Upgrade to GitHub Pro or make this repository public",
+        "off  branch  the plan lacks it: Upgrade to GitHub Pro or make this repository public",
     ),
     "no attestations, by the plan": (
         {"": PRIVATE},
-        "–  attestations  in private repositories only with Enterprise",
+        "off  attestations  in private repositories only with Enterprise",
     ),
-    "no image yet": ({PACKAGE: NOT_FOUND}, "–  image  ghcr.io/octo-org/digits: nothing pushed yet"),
+    "no image yet": ({PACKAGE: NOT_FOUND}, "off  image  ghcr.io/octo-org/digits: nothing pushed yet"),
     "private image": (
         {PACKAGE: {"visibility": "private"}},
-        "–  image  ghcr.io/octo-org/digits: private, the cluster needs k8s/components/pull-secret",
+        "off  image  ghcr.io/octo-org/digits: private, the cluster needs k8s/components/pull-secret",
     ),
     "image not readable": (
         {PACKAGE: (403, {"message": "You need at least read:packages scope to get a package."})},
-        "–  package  not readable with this login: You need at least read:packages",
+        "off  package  not readable with this login: You need at least read:packages",
     ),
     "workflow that sleeps": (
         {
@@ -122,74 +122,74 @@ OFF = {
                 "workflows": [{"name": "drift", "path": ".github/workflows/drift.yml", "state": "disabled_fork"}]
             }
         },
-        "–  workflow  drift is disabled fork; gh workflow enable drift.yml",
+        "off  workflow  drift is disabled fork; gh workflow enable drift.yml",
     ),
     "not an administrator": (
         {"actions/permissions/workflow": (403, {"message": "Must have admin rights to Repository."})},
-        "–  pull requests  not readable with this login: Must have admin rights to Repository.",
+        "off  pull requests  not readable with this login: Must have admin rights to Repository.",
     ),
     "variables not readable": (
         {"actions/variables?per_page=100": (403, {"message": "Resource not accessible by personal access token"})},
-        "–  variables  not readable with this login: Resource not accessible by personal access token",
+        "off  variables  not readable with this login: Resource not accessible by personal access token",
     ),
-    "not logged in": ({"": "not logged in"}, "–  GitHub  To get started with GitHub CLI, please run"),
-    "no network": ({"": "no network"}, "–  GitHub  error connecting to api.github.com: Actions,"),
-    "repository gone": ({"": NOT_FOUND}, "–  GitHub  Not Found: Actions, environments and variables"),
+    "not logged in": ({"": "not logged in"}, "off  GitHub  To get started with GitHub CLI, please run"),
+    "no network": ({"": "no network"}, "off  GitHub  error connecting to api.github.com: Actions,"),
+    "repository gone": ({"": NOT_FOUND}, "off  GitHub  Not Found: Actions, environments and variables"),
 }
 MISSING = {
     "Actions off": (
         {"actions/permissions": {"enabled": False}},
-        "✗  Actions  switched off",
+        "missing  Actions  switched off",
         f"allow Actions: {SETTINGS}/actions",
     ),
     "Actions not yet allowed in a fork": (
         {"actions/workflows?per_page=100": {"workflows": []}},
-        "✗  Actions  not yet allowed in this fork",
+        "missing  Actions  not yet allowed in this fork",
         "press the button: https://github.com/Octo-Org/Digits/actions",
     ),
     "only local actions": (
         {"actions/permissions": {"enabled": True, "allowed_actions": "local_only"}},
-        "✗  Actions  only local_only actions may run",
+        "missing  Actions  only local_only actions may run",
         f"allow them: {SETTINGS}/actions",
     ),
     "no pull requests by Actions": (
         {"actions/permissions/workflow": {"can_approve_pull_request_reviews": False}},
-        "✗  pull requests  Actions may not open any",
+        "missing  pull requests  Actions may not open any",
         f"tick “Allow GitHub Actions to create and approve pull requests”: {SETTINGS}/actions",
     ),
     "no issues": (
         {"": ABOUT | {"has_issues": False}, "actions/variables?per_page=100": variables(DRIFT="true")},
-        "✗  issues  off",
+        "missing  issues  off",
         "gh repo edit --enable-issues",
     ),
     "open branch": (
         {"rules/branches/main": [], "branches/main": {"protected": False}},
-        "✗  branch  main takes a push that no check has seen",
+        "missing  branch  main takes a push that no check has seen",
         "./pipeline protect",
     ),
     "branch protected without the check": (
         {"rules/branches/main": [{"type": "deletion"}]},
-        "✗  branch  main takes a push that no check has seen",
+        "missing  branch  main takes a push that no check has seen",
         "./pipeline protect",
     ),
     "variable": (
         only_dev(CLUSTER="gke", CLUSTER_NAME="one", CLUSTER_REGION="europe-west1", GCP_PROJECT="p"),
-        "✗  environment dev  gke needs GCP_WORKLOAD_IDENTITY_PROVIDER",
+        "missing  environment dev  gke needs GCP_WORKLOAD_IDENTITY_PROVIDER",
         "gh variable set --env dev GCP_WORKLOAD_IDENTITY_PROVIDER",
     ),
     "kind of cluster": (
         only_dev(CLUSTER="EKS"),
-        "✗  environment dev  CLUSTER is 'EKS'; there is: eks, gke, aks, kubeconfig",
+        "missing  environment dev  CLUSTER is 'EKS'; there is: eks, gke, aks, kubeconfig",
         "gh variable set --env dev CLUSTER",
     ),
     "secret": (
         only_dev(CLUSTER="kubeconfig") | {"environments/dev/secrets?per_page=100": {"secrets": []}},
-        "✗  environment dev  kubeconfig needs secret KUBECONFIG",
+        "missing  environment dev  kubeconfig needs secret KUBECONFIG",
         "gh secret set --env dev KUBECONFIG < FILE",
     ),
     "environment open to any branch": (
         environments(*(environment(n, (REVIEWERS,), MAIN_ONLY if n != "production" else None) for n in ALL)),
-        "✗  environment production  any branch may deploy to it",
+        "missing  environment production  any branch may deploy to it",
         f"deployment branches: main only: {SETTINGS}/environments",
     ),
 }
@@ -219,7 +219,7 @@ def test_says_what_is_there_and_what_is_off(on_github: Fork, gh: GitHub, state: 
     answers, line = (PRESENT | OFF)[state]
     gh.answer(answers)
     result = on_github.run("doctor")
-    assert line in columns(result.err)
+    assert line in columns(result.out)
     assert result.code == 0, result.err
 
 
@@ -228,7 +228,7 @@ def test_says_what_is_missing_and_how_to_mend_it(on_github: Fork, gh: GitHub, st
     answers, line, remedy = MISSING[state]
     gh.answer(answers)
     result = on_github.run("doctor")
-    assert line in columns(result.err)
+    assert line in columns(result.out)
     subject = re.split(r"  +", line)[1]
     assert result.err.endswith(f"error: missing: {subject}\n  next: {remedy}\n")
     assert result.code == 1
@@ -249,11 +249,11 @@ def test_without_gh_the_offline_parts_are_there(on_github: Fork, tmp_path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     result = on_github.run("doctor")
     assert result.code == 0, result.err
-    assert "–  GitHub  gh is not installed: Actions, environments and variables are not looked at" in columns(
-        result.err
+    assert "off  GitHub  gh is not installed: Actions, environments and variables are not looked at" in columns(
+        result.out
     )
-    assert "✓  image  ghcr.io/octo-org/digits\n" in columns(result.err)
-    assert "–  OIDC subject  repo:Octo-Org@OWNER_ID/Digits@REPOSITORY_ID:environment:ENV" in columns(result.err)
+    assert "ok  image  ghcr.io/octo-org/digits\n" in columns(result.out)
+    assert "off  OIDC subject  repo:Octo-Org@OWNER_ID/Digits@REPOSITORY_ID:environment:ENV" in columns(result.out)
 
 
 def test_another_host_than_github_is_not_asked(on_github: Fork, gh: GitHub) -> None:
@@ -263,6 +263,6 @@ def test_another_host_than_github_is_not_asked(on_github: Fork, gh: GitHub) -> N
     finally:
         on_github.git("remote", "set-url", "origin", f"https://github.com/{github.REPOSITORY}.git")
     assert result.code == 0
-    assert "the remote origin is not on GitHub" in result.err
+    assert "the remote origin is not on GitHub" in result.out
     assert gh.calls() == []
     assert os.path.exists(gh.folder)

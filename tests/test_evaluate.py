@@ -11,7 +11,7 @@ ARTICLE = """    step = 0.001
 def test_prints_the_gates_and_writes_evaluation_and_card(fork: Fork) -> None:
     fork.ok("train")
     result = fork.ok("evaluate")
-    assert "max_absolute_error  <= 0.001  0      passed" in result.err
+    assert "max_absolute_error  <= 0.001  0      passed" in result.out
     evaluation = fork.read("build/instant/evaluation.json")
     assert evaluation["gates"] == [{"metric": "max_absolute_error", "bound": "<= 0.001", "value": 0.0, "passed": True}]
     card = (fork.root / "build/instant/card.md").read_text()

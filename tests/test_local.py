@@ -52,7 +52,7 @@ def test_the_whole_cycle(served: Fork) -> None:
     assert ask(served) == 2.0
     served.ok("verify", "local")
     assert history(served) == [("deploy", "serving")] * 2 + [("rollback", "serving")] * 3
-    shown = served.ok("history", "local", "--json", "history.json").err
+    shown = served.ok("history", "local", "--json", "history.json").out
     assert "they do want it" in shown
     assert [entry["action"] for entry in served.read("history.json") if entry["outcome"] == "serving"][-1] == "rollback"
     served.ok("down")
@@ -165,7 +165,7 @@ def test_a_killed_server_shows_in_status_and_up_recovers(served: Fork) -> None:
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [])
     result = served.run("status", "local")
     assert result.code == 1
-    assert "it runs nothing, and should run " in result.err
+    assert "it runs nothing, and should run " in result.out
     assert result.err.endswith("error: local is not as its ledger says\n  next: ./pipeline up\n")
     assert served.run("verify", "local").code == 1
     served.ok("up")
@@ -183,7 +183,7 @@ def test_an_interrupted_deploy_shows_in_status_and_the_next_goes_on(served: Fork
         file.write(json.dumps(last | {"release": f"{version}-{third}", "outcome": "started"}) + '\n{"time": "2026-')
     result = served.run("status", "local")
     assert result.code == 1
-    assert f"the deploy of {version}-{third} at {last['time']} was interrupted" in result.err
+    assert f"the deploy of {version}-{third} at {last['time']} was interrupted" in result.out
     served.ok("deploy", "local")
     assert ask(served) == 4.0
     served.ok("status", "local")

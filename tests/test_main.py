@@ -4,6 +4,7 @@ import ast
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,16 +22,18 @@ WITHOUT_TENSORFLOW = [
 ]
 
 
+def file(verb: str) -> Path:
+    return ROOT / "scripts" / ("steps" if verb in STEPS else "") / f"{verb.replace('-', '_')}.py"
+
+
 def test_each_verb_is_a_file_and_each_file_a_verb() -> None:
-    files = {path.stem for path in (ROOT / "scripts").glob("[!_]*.py")}
-    assert files == {verb.replace("-", "_") for verb in VERBS + STEPS}
+    files = {path for folder in ("scripts", "scripts/steps") for path in (ROOT / folder).glob("[!_]*.py")}
+    assert files == {file(verb) for verb in VERBS + STEPS}
 
 
 @pytest.mark.parametrize("verb", VERBS + STEPS)
 def test_each_verb_has_help_and_stands_in_the_readme(verb: str) -> None:
-    summary = (
-        ast.get_docstring(ast.parse((ROOT / f"scripts/{verb.replace('-', '_')}.py").read_text())) or ""
-    ).partition("\n")[0]
+    summary = (ast.get_docstring(ast.parse(file(verb).read_text())) or "").partition("\n")[0]
     assert len(summary) > 20
     help_of_all = subprocess.run(["./pipeline", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"  {verb:<11} {summary}" in help_of_all

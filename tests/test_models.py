@@ -46,7 +46,7 @@ def test_one_release_holds_all_three_each_with_its_gates(served: Fork) -> None:
     assert list(models) == MODELS
     assert models["digits"]["metrics"]["accuracy"] >= 0.97
     assert models["spoken_digits"]["metrics"]["accuracy"] >= 0.93
-    assert "all right" in served.ok("verify", "local").err
+    assert "all right" in served.ok("verify", "local").out
 
 
 def test_a_picture_is_recognised(served: Fork) -> None:

@@ -145,7 +145,7 @@ def test_a_hand_written_edit_stands_in_the_history_by_its_subject(small: Fork) -
     small.ok("promote", "dev")
     small.edit(f"{OVERLAY}/kustomization.yaml", "components: []", "components: [../../components/gpu]")
     small.commit("A GPU for dev")
-    newest = small.ok("history", "dev").err.splitlines()[2].split()
+    newest = small.ok("history", "dev").out.splitlines()[2].split()
     assert newest[1:3] == ["edit", "1750000001-111111111111"]
     assert newest[-4:] == ["A", "GPU", "for", "dev"]
 

@@ -38,8 +38,8 @@ def test_the_whole_cycle_in_five_minutes(fork: Fork) -> None:
     codes = [result.returncode for result in results]
     assert codes == [0, 0, 1, 0, 0, 0, 0, 0, 0], [result.stderr for result in results]
     assert "the exported model answers example 1 wrongly: y[0][0] is " in results[2].stderr
-    assert re.search(r"rollback .* serving .*trying it out", results[7].stderr)
-    assert "right" in results[8].stderr
+    assert re.search(r"rollback .* serving .*trying it out", results[7].stdout)
+    assert "right" in results[8].stdout
 
 
 @pytest.mark.timeout(900)
@@ -52,4 +52,4 @@ def test_the_environments(fork: Fork) -> None:
     script = "\n".join(["set -ex", *block("rollback staging")])
     done = subprocess.run(["bash", "-c", script], cwd=fork.root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"rollback .*serving .*wrong for small x", fork.ok("history", "staging").err)
+    assert re.search(r"rollback .*serving .*wrong for small x", fork.ok("history", "staging").out)

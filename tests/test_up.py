@@ -26,7 +26,7 @@ def up(tmp_path_factory: pytest.TempPathFactory):
 
 def test_answers_y_is_2x_to_the_line_it_prints(up: Fork) -> None:
     assert up.first.returncode == 0, up.first.stderr
-    command = re.search(r"^  (curl .*)$", up.first.stderr, flags=re.M).group(1)
+    command = re.search(r"^  (curl .*)$", up.first.stdout, flags=re.M).group(1)
     answer = json.loads(subprocess.run(shlex.split(command), capture_output=True, check=True).stdout)
     assert [value for [value] in answer["predictions"]] == pytest.approx([20, 40, 60], abs=0.05)
 

@@ -18,7 +18,7 @@ KIND = "drift"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what `status --json` wrote: ENV.json each")
+    parser.add_argument("folder", type=console.path, metavar="FOLDER", help="what `status --json` wrote: ENV.json each")
 
 
 def run(folder: Path) -> int:

@@ -16,7 +16,7 @@ VERDICT = "trained on this data in the run that proposes it, and all gates passe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("patch", nargs="?", type=Path, default=PATCH, metavar="FILE", help=f"default: {PATCH}")
+    parser.add_argument("patch", nargs="?", type=console.path, default=PATCH, metavar="FILE", help=f"default: {PATCH}")
 
 
 def run(patch: Path) -> int:

@@ -37,6 +37,7 @@ def run(against: str, post: int | None) -> int:
     text = "\n".join(["## What merging this changes", "", *_model(base), *_overlays(base)])
     files.write(REPORT, text + "\n")
     actions.summary(text)
+    console.tell(text)
     console.say(f"  report     {REPORT}")
     return 0
 

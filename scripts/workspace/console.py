@@ -1,9 +1,23 @@
-"""What people read, on stderr: stages with their time and result, tables, progress. A bar on a terminal, plain lines elsewhere."""
+"""What people read. What a verb was asked for goes to standard output; stages, progress and errors go to standard error.
 
+A bar on a terminal, plain lines elsewhere: what is piped has no colour, no box, and a row a line.
+"""
+
+import json
+import os
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Generator, Iterable
+from argparse import ArgumentParser
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scripts.workspace import files
+
+LEAST = 20  # characters of a folded column: narrower, a table is no longer readable
 
 
 class Stage:
@@ -11,7 +25,32 @@ class Stage:
 
 
 def say(line: str = "") -> None:
+    """Progress, and what to do next."""
     print(line, file=sys.stderr, flush=True)
+
+
+def tell(line: str = "") -> None:
+    """What the verb was asked for."""
+    print(line, flush=True)
+
+
+def path(text: str) -> Path:
+    """A path as the person typed it, who may stand in another folder than this repository: the launcher notes which."""
+    return Path(os.environ.get("PIPELINE_FOLDER", ""), text)
+
+
+def add_json(parser: ArgumentParser, note: str = "") -> None:
+    text = f"write it there as well, as JSON{note}; - is standard output, in place of the table"
+    parser.add_argument("--json", metavar="FILE", help=text)
+
+
+def write_json(file: str | None, document: Any) -> bool:
+    """Writes `document` where --json says. Returns whether the table is wanted: not where standard output is taken by the JSON."""
+    if file == "-":
+        tell(json.dumps(document, indent=2, allow_nan=False))
+    elif file:
+        files.write_json(path(file), document)
+    return file != "-"
 
 
 @contextmanager
@@ -25,13 +64,26 @@ def stage(name: str) -> Generator[Stage]:
 
 
 def table(columns: list[str], rows: Iterable[Iterable[object]]) -> None:
-    """Prints rows in columns as wide as their widest cell; a long cell is never cut."""
+    """Prints rows in columns as wide as their widest cell. On a terminal the last column is folded; in a pipe a row is a line."""
     cells = [columns, *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for number, row in enumerate(cells):
-        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in _folded(row, widths):
+            tell("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
         if number == 0:
-            say("  " + "  ".join("─" * width for width in widths))
+            tell("  " + "  ".join("-" * min(width, _room(widths)) for width in widths))
+
+
+def _room(widths: list[int]) -> int:
+    """Characters of a terminal's line that are left to the last column."""
+    return max(shutil.get_terminal_size().columns - sum(width + 2 for width in widths[:-1]) - 2, LEAST)
+
+
+def _folded(row: list[str], widths: list[int]) -> Iterator[list[str]]:
+    *others, last = row
+    lines = textwrap.wrap(last, _room(widths)) if sys.stdout.isatty() else [last]
+    yield [*others, *(lines[:1] or [""])]
+    yield from ([""] * len(others) + [line] for line in lines[1:])
 
 
 class Progress:

@@ -27,7 +27,7 @@ def test_there_and_back(dev: Environment, releases: dict[str, Release]):
     dev.ok("rollback", "dev", "--to", label(one), "--reason", "by name")
     dev.serves(one)
     dev.ok("rollback", "dev", "--to", str(two["version"]), "--reason", "by version")
-    history = [line.split() for line in dev.ok("history", "dev").err.splitlines()[2:]]
+    history = [line.split() for line in dev.ok("history", "dev").out.splitlines()[2:]]
     assert [(action, release) for _, action, release, *_ in history[:6]] == [
         ("rollback", label(two)),
         ("rollback", label(one)),
@@ -76,7 +76,7 @@ def test_a_resource_that_is_no_longer_rendered_is_pruned_and_a_strangers_is_not(
     dev.fork.edit(f"{OVERLAY}/kustomization.yaml", "components: [../../components/network-policy]", "components: []")
     dev.fork.commit("none")
     status = dev.run("status", "dev")
-    assert (status.code, "NetworkPolicy/serving is not rendered any more" in status.err) == (1, True)
+    assert (status.code, "NetworkPolicy/serving is not rendered any more" in status.out) == (1, True)
     result = dev.ok("deploy", "dev")
     assert result.err.count("  pruned     NetworkPolicy/") == 2
     assert dev.get("networkpolicy")["items"] == []
@@ -99,8 +99,8 @@ def test_what_people_changed_by_hand_is_drift_and_is_put_right(dev: Environment,
     dev.kubectl("rollout", "status", "deployment/serving")
     result = dev.run("status", "dev")
     assert result.code == 1
-    assert "spec.template.spec.containers[serving].readinessProbe.periodSeconds: 7 → 5" in result.err
-    assert "containers[serving].env[BY_HAND]: set by kubectl-set, and not by the overlay" in result.err
+    assert "spec.template.spec.containers[serving].readinessProbe.periodSeconds: 7 → 5" in result.out
+    assert "containers[serving].env[BY_HAND]: set by kubectl-set, and not by the overlay" in result.out
     dev.ok("deploy", "dev")
     dev.serves(releases["one"])
     assert "BY_HAND" not in dev.kubectl("get", "deployment/serving", "--output=yaml")

@@ -103,7 +103,7 @@ def test_a_gigabyte_is_released_like_any_other(dev: Environment) -> None:
     dev.ok("rollback", "dev", "--reason", "the last table is not right")
     dev.serves(first)
     assert mounted(dev) == "@".join(first["volume"].values())
-    assert "on 1 server: all right" in dev.ok("verify", "dev").err
+    assert "on 1 server: all right" in dev.ok("verify", "dev").out
 
 
 def mounted(dev: Environment) -> str:

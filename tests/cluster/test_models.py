@@ -138,7 +138,7 @@ def test_rolled_back_and_verified_again(delivered: Delivered) -> None:
     dev.serves(delivered.second)
     dev.ok("rollback", "dev", "--reason", "the models in their order")
     dev.serves(delivered.first)
-    assert "on 2 servers: all right" in dev.ok("verify", "dev").err
+    assert "on 2 servers: all right" in dev.ok("verify", "dev").out
     with pods(dev) as endpoints:
         for pod in endpoints:
             version, answer = pod.predict_by_grpc(

@@ -34,7 +34,7 @@ def returned(dev: Environment, release: Release, expected: str, before: Release,
     assert re.search(expected, error, re.DOTALL), error
     assert f"release {before['id'][:12]} serves again" in error
     dev.serves(before)
-    newest = dev.ok("history", "dev").err.splitlines()[2]
+    newest = dev.ok("history", "dev").out.splitlines()[2]
     assert " return " in newest
     assert " failed: " in newest
     return error

@@ -103,8 +103,8 @@ def installed(check: str) -> None:
 def test_this_repository_is_clean(check: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     installed(check)
     monkeypatch.chdir(ROOT)
-    assert lint.check(check), capsys.readouterr().err
-    assert f"  clean      {check}\n" in capsys.readouterr().err, "nothing was checked"
+    assert lint.check(check), capsys.readouterr().out
+    assert f"  clean      {check}\n" in capsys.readouterr().out, "nothing was checked"
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -114,7 +114,7 @@ def test_a_defect_is_seen(small: Path, defect: str, capsys: pytest.CaptureFixtur
     (small / file).parent.mkdir(parents=True, exist_ok=True)
     (small / file).write_text(text)
     assert not lint.check(check)
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert f"  failed     {check}\n" in said and words in said
 
 
@@ -127,7 +127,7 @@ def test_what_is_not_installed_is_said(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert lint.check("actionlint")
-    assert capsys.readouterr().err == "  skipped    actionlint: actionlint is not installed\n"
+    assert capsys.readouterr().out == "  skipped    actionlint: actionlint is not installed\n"
 
 
 def test_a_check_that_does_not_exist(shared_fork: Fork) -> None:
@@ -148,7 +148,7 @@ def test_a_check_that_does_not_exist(shared_fork: Fork) -> None:
 )
 def test_the_last_job_looks_at_all_others(shared_fork: Fork, needs: dict[str, str], code: int, words: str) -> None:
     result = shared_fork.run("conclude", json.dumps({name: {"result": result} for name, result in needs.items()}))
-    assert result.code == code and words in result.err
+    assert result.code == code and words in result.out + result.err
 
 
 def test_the_last_job_refuses_what_is_no_result(shared_fork: Fork) -> None:
