@@ -12,7 +12,7 @@ DEPLOYS = "deploy.yml"  # the workflow
 
 
 def was_rolled_back(environment: str, release: Release, reason: str) -> bool:
-    """Whether the last that happened there is that somebody took this very release back, and nobody gives a reason to bring it again.
+    """Whether the newest entry there is a rollback from this very release, and no reason is given to bring it back.
 
     What failed by itself may try again.
     """

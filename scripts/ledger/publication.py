@@ -52,7 +52,7 @@ def _entry(commit: str) -> tuple[str, Entry]:
 
 
 def _repeat(commit: str, base: str, environment: str, entry: Entry) -> None:
-    """The same commit on HEAD. Where somebody else has changed that overlay meanwhile, theirs stays, but for the release."""
+    """The same commit on HEAD. Where somebody else has changed that overlay meanwhile, only the release in it is replaced."""
     overlay = Overlay(environment)
     release = overlay.release(commit)
     parent = git.text("merge-base", commit, base)

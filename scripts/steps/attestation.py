@@ -1,7 +1,6 @@
 """Verifies that the image which ENV's ledger names was built by this fork's own release workflow, by GitHub's attestation
 
-Where the repository is private, and the settings say attestation = "where-possible", one that is missing is said and let pass; a wrong
-one never.
+In a private repository with attestation = "where-possible", a missing attestation is reported and passes. A wrong one never passes.
 """
 
 from scripts.environments import lookup

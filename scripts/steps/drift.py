@@ -57,6 +57,6 @@ def _section(environment: str, problems: list[str]) -> list[str]:
         "",
         *[f"- {problem}" for problem in problems],
         "",
-        f"What git says is put right by `./pipeline deploy {environment}`; what was meant otherwise belongs in a commit.",
+        f"What git says is put right by `./pipeline deploy {environment}`. A change that was meant belongs in a commit.",
         "",
     ]

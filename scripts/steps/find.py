@@ -1,7 +1,7 @@
 """Looks for a release of this very code; found, it is build/release/release.json, and nothing need be trained
 
-Only one that a ledger knows, that the registry still has under its hash, and that is attested where that is wanted: what was cut off
-before that is made again.
+A release counts if a ledger names it, the registry still has it under its hash, and it is attested where that is wanted. A release
+run that was cut off before it was done is made again.
 """
 
 from scripts.github import attestations

@@ -31,7 +31,7 @@ def annotate(level: str, text: str) -> None:
 
 
 def _append(file: str, values: dict[str, str]) -> None:
-    """By GitHub's form for any text: nobody can guess the delimiter, and so no value can set another one."""
+    """Each value between two lines of a random delimiter: no value can end early and set another one."""
     if path := os.environ.get(file):
         with open(path, "a") as stream:
             for name, value in values.items():

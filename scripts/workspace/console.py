@@ -71,7 +71,7 @@ def table(columns: list[str], rows: Iterable[Iterable[object]]) -> None:
         for line in _folded(row, widths):
             tell("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
         if number == 0:
-            tell("  " + "  ".join("-" * min(width, _room(widths)) for width in widths))
+            tell("  " + "  ".join("-" * width for width in [*widths[:-1], min(widths[-1], _room(widths))]))
 
 
 def _room(widths: list[int]) -> int:

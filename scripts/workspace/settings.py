@@ -30,7 +30,7 @@ class Settings:
         return self.environments.get(environment, {}).get("context", "")
 
     def by(self, environment: str) -> str:
-        """How a release gets there: by a commit, or by a pull request; where it is not said, only the first by a commit."""
+        """How a release gets there: by a commit or by a pull request. Unset, the first environment takes commits, the others requests."""
         first = next(iter(self.environments), environment)
         return self.environments.get(environment, {}).get("by", "commit" if environment == first else "pull-request")
 
