@@ -27,6 +27,8 @@ class Check:
     files: tuple[str, ...] = ()
     but: str = ""
     locked: bool = True  # else it may be missing
+    fast: bool = False  # a commit can wait for it
+    fix: tuple[str, ...] = ()  # the same program's words that mend what it finds
 
     def words(self) -> list[str]:
         found = [str(path) for pattern in self.files for path in sorted(Path().glob(pattern)) if path.is_file()]
@@ -43,11 +45,12 @@ def _schema(name: str, *files: str, but: str = "") -> Check:
 
 WORKFLOWS, ACTIONS = ".github/workflows/*.yml", ".github/actions/*/action.yml"
 CHOOSER = ".github/ISSUE_TEMPLATE/config.yml"
+CODE, FORMAT = ("ruff", "check", "--quiet"), ("ruff", "format", "--quiet")
 CHECKS = {
-    "code": Check(("ruff", "check", "--quiet", "--output-format=concise")),
-    "format": Check(("ruff", "format", "--check", "--quiet")),
-    "types": Check(("ty", "check", "--no-progress", "--output-format=concise")),
-    "layers": Check(("lint-imports", "--no-cache")),
+    "code": Check((*CODE, "--output-format=concise"), fast=True, fix=(*CODE, "--fix")),
+    "format": Check((*FORMAT, "--check"), fast=True, fix=FORMAT),
+    "types": Check(("ty", "check", "--no-progress", "--output-format=concise"), fast=True),
+    "layers": Check(("lint-imports", "--no-cache"), fast=True),
     "actionlint": Check(("actionlint", "-no-color"), (WORKFLOWS,), locked=False),
     # The pedantic persona asks for a reason beside each permission, and for names, limits and locks of everything.
     "zizmor": Check(("zizmor", "--persona=pedantic", "--no-progress", "--quiet", "--offline", ".")),
@@ -63,23 +66,30 @@ CHECKS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"some of: {', '.join(CHECKS)}; none: all")
+    parser.add_argument("--fast", action="store_true", help="only what a commit can wait for")
+    parser.add_argument("--fix", action="store_true", help="first mend what can be mended")
     parser.add_argument("--online", action="store_true", help="zizmor also asks GitHub what is known of the actions")
 
 
-def run(checks: list[str], online: bool) -> int:
-    names = checks or list(CHECKS)
+def run(checks: list[str], fast: bool, fix: bool, online: bool) -> int:
+    names = checks or [name for name in CHECKS if CHECKS[name].fast or not fast]
     for name in names:
         if name not in CHECKS:
             raise YourTurn(f"no check {name!r}{settings.did_you_mean(name, CHECKS)}", "name one of these, or none")
+    for name in names if fix else []:
+        _fix(name)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        failed = [
-            name for name, good in zip(names, pool.map(lambda n: check(n, online), names), strict=True) if not good
-        ]
-    if failed:
-        raise YourTurn(
-            f"not clean: {', '.join(failed)}", f"mend what the lines above say, then ./pipeline lint {' '.join(failed)}"
-        )
+        clean = list(pool.map(lambda name: check(name, online), names))
+    if failed := [name for name, good in zip(names, clean, strict=True) if not good]:
+        fixable = any(CHECKS[name].fix for name in failed) and not fix
+        way = "./pipeline lint --fix mends some of it" if fixable else "mend what the lines above say"
+        raise YourTurn(f"not clean: {', '.join(failed)}", f"{way}, then ./pipeline lint {' '.join(failed)}")
     return 0
+
+
+def _fix(name: str) -> None:
+    if words := CHECKS[name].fix:
+        subprocess.run([CHECKS[name].program() or words[0], *words[1:]], check=False)
 
 
 def check(name: str, online: bool = False) -> bool:

@@ -89,5 +89,7 @@ def test_it_works_from_any_folder_and_files_are_where_one_stands(served: Fork, t
 )
 def test_the_shell_completes(served: Fork, typed: str, offered: str) -> None:
     words = typed.split()
-    line = f"source scripts/completion.sh; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _pipeline; echo $COMPREPLY"
+    line = (
+        f"source scripts/completion.sh; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _pipeline; echo $COMPREPLY"
+    )
     assert shell(served, line).stdout.split() == [offered]

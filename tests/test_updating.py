@@ -21,6 +21,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/updating.md").read_text(),
 TAKE, SEE, RESOLVE, RELATE = BLOCKS
 OVERLAYS = ["dev", "staging", "production"]
 LEDGER = ["kustomization.yaml", "release.json"]
+MOVED = "scripts/_fork.py"  # where the older version has scripts/github/fork.py
 
 
 def checkout(root: Path) -> Fork:
@@ -56,6 +57,7 @@ def take_back(template: Fork) -> None:
         template.edit("pyproject.toml", f', by = "{way}" }}', " }")
     template.edit("k8s/base/deployment.yaml", "periodSeconds: 5", "periodSeconds: 6")
     template.edit("scripts/github/fork.py", '"""', '"""Older. ')
+    template.git("mv", "scripts/github/fork.py", MOVED)  # before it had rooms
     shutil.rmtree(template.root / "k8s/components/ingress")
     (template.root / "scripts/_gone.py").write_text('"""Machinery that is not needed any more."""\n')
 
@@ -134,7 +136,7 @@ def see_that_it_is_still_itself(fork: Fork, before: dict[str, str], upstream: Fo
     doctor, train, evaluate, history = follow(fork, SEE, upstream)
     for done in (doctor, train, evaluate, history):
         assert done.returncode == 0, done.stderr
-    assert "promote" in history.stderr and "1750000001-111111111111" in history.stderr
+    assert "promote" in history.stdout and "1750000001-111111111111" in history.stdout
     production = fork.ok("diff", "production", "--against", "HEAD")
     assert production.code == 0
     fork.ok("promote", "staging")  # dev's release, by today's verb on the older ledger
@@ -168,10 +170,18 @@ def test_a_copy_without_history_is_related_once(configured: Fork, upstream: Fork
     assert own(configured) == before
 
 
+def test_an_edit_follows_the_file_that_it_was_made_in(configured: Fork, upstream: Fork) -> None:
+    with (configured.root / MOVED).open("a") as file:
+        file.write("# ours\n")
+    configured.commit("our own addition to the template's")
+    follow(configured, TAKE, upstream)
+    assert conflicts(configured) == ["pyproject.toml"]
+    assert (configured.root / "scripts/github/fork.py").read_text().endswith("# ours\n")
+
+
 def test_only_what_both_changed_conflicts(configured: Fork, upstream: Fork) -> None:
     """The third row of the page's table."""
-    with (configured.root / "scripts/github/fork.py").open("w") as file:
-        file.write('"""Ours."""\n')
+    (configured.root / MOVED).write_text('"""Ours."""\n')
     configured.commit("our own edit of the template's")
     follow(configured, TAKE, upstream)
     assert conflicts(configured) == ["pyproject.toml", "scripts/github/fork.py"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ DEFECTS = {
         "name: bad\n",
         "'runs' is a required property",
     ),
+    "an import that goes up": (
+        "layers",
+        "scripts/workspace/bad.py",
+        "from scripts.release import golden\n",
+        "scripts.workspace.bad -> scripts.release.golden",
+    ),
+    "a room that nobody placed": ("layers", "scripts/attic.py", "", "scripts.attic"),
     "updates without an interval": (
         "dependabot",
         ".github/dependabot.yml",
@@ -84,12 +92,11 @@ DEFECTS = {
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What lint looks at besides code, in a folder of its own."""
-    for name in (".github", ".ci", "serving"):
+    for name in (".github", ".ci", "scripts", "serving"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("pyproject.toml", "requirements/compile"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "scripts").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -120,6 +127,23 @@ def test_a_defect_is_seen(small: Path, defect: str, capsys: pytest.CaptureFixtur
 
 def test_every_check_has_a_defect_that_it_sees() -> None:
     assert {check for check, *_ in DEFECTS.values()} == lint.CHECKS.keys()
+
+
+def test_fix_mends_what_can_be_mended(fork: Fork) -> None:
+    (fork.root / "scripts/untidy.py").write_text('"""Untidy."""\nimport os\nx = {  "a":1 }\n')
+    refused = fork.run("lint", "code", "format")
+    assert refused.err == (
+        "error: not clean: code, format\n  next: ./pipeline lint --fix mends some of it, then ./pipeline lint code format\n"
+    )
+    fork.ok("lint", "code", "format", "--fix")
+    assert (fork.root / "scripts/untidy.py").read_text() == '"""Untidy."""\n\nx = {"a": 1}\n'
+
+
+def test_the_hook_refuses_a_commit_that_is_not_clean(fork: Fork) -> None:
+    (fork.root / "scripts/untidy.py").write_text("import os\n")
+    fork.git("add", "-A")
+    done = subprocess.run([lint.BIN / "pre-commit", "run"], cwd=fork.root, capture_output=True, text=True)
+    assert done.returncode == 1 and "scripts/untidy.py:1:8: F401" in done.stdout
 
 
 def test_what_is_not_installed_is_said(
