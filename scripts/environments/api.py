@@ -4,10 +4,12 @@
 """
 
 import base64
+import datetime
 import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from scripts.environments.delivery import NotApplied
@@ -20,7 +22,7 @@ ABSENT_SECONDS = 60  # how long an API server that has answered may be away: an 
 WATCH_SECONDS = 60  # of one watch; then a new one
 
 
-class Refused(Exception):
+class ClusterRefusal(Exception):
     """The API server said no: `status` is HTTP's, `document` its Status."""
 
     def __init__(self, status: int, document: dict[str, Any]):
@@ -55,7 +57,7 @@ class Api:
     def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
     ) -> dict[str, Any]:
-        """The answer to one request. Raises Refused, and YourTurn where the cluster does not answer or does not know us."""
+        """The answer to one request. Raises ClusterRefusal, and YourTurn where the cluster does not answer or does not know us."""
         response = self._patiently(method, path, body, kind, query)
         document = _json(response.data)
         # Where anonymous requests are allowed, a certificate that is not accepted makes one of them.
@@ -63,13 +65,13 @@ class Api:
         if response.status == 401 or anonymous:
             raise self._unknown_to_cluster()
         if response.status >= 400:
-            raise Refused(response.status, document)
+            raise ClusterRefusal(response.status, document)
         return document
 
     def find(self, path: str) -> dict[str, Any] | None:
         try:
             return self.request("GET", path)
-        except Refused as error:
+        except ClusterRefusal as error:
             if error.status == 404:
                 return None
             raise
@@ -94,12 +96,12 @@ class Api:
         return f"{_group(api_version)}{scope}/{resource['name']}/{name}"
 
     def watch(self, path: str, version: str, **query: str) -> Iterator[dict[str, Any]]:
-        """Events of a collection from `version` on, until the server ends it. Raises Unreachable, or Refused (410: list again)."""
+        """Events of a collection from `version` on, until the server ends it. Raises Unreachable, or ClusterRefusal (410: list again)."""
         query |= {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
         response = self._once("GET", path, None, "", query, stream=True)
         try:
             if response.status >= 400:
-                raise Refused(response.status, _json(response.read()))
+                raise ClusterRefusal(response.status, _json(response.read()))
             yield from (json.loads(line) for line in _lines(response))
         finally:
             response.close()
@@ -163,11 +165,7 @@ class Api:
     def _expiry(self) -> str:
         """When they ended, where they say so: a client certificate or a token."""
         if self._configuration.cert_file:
-            import ssl
-
-            decoded = ssl._ssl._test_decode_cert(self._configuration.cert_file)  # ty: ignore[missing-attribute]
-            seconds = ssl.cert_time_to_seconds(decoded["notAfter"])
-            what = "the certificate"
+            seconds, what = _expiry_of_certificate(self._configuration.cert_file), "the certificate"
         else:
             seconds, what = _expiry_of_token(self._configuration.api_key.get("BearerToken", "")), "the token"
         if not seconds or seconds > time.time():
@@ -175,7 +173,7 @@ class Api:
         return f": {what} expired on {time.strftime('%Y-%m-%d %H:%M', time.gmtime(seconds))} UTC"
 
 
-def explain(error: Refused, what: str, environment: str) -> YourTurn:
+def explain(error: ClusterRefusal, what: str, environment: str) -> YourTurn:
     """A refusal of `what` (an object, or an errand) in words, with what to do."""
     text = str(error)
     if error.status == 409 and error.causes:
@@ -240,6 +238,20 @@ def _why(error: Exception) -> str:
     text = " ".join(str(error).split())
     found = re.search(r"(certificate verify failed: [^(\]]+|\[Errno -?\d+\] [^)'\"]+|timed out)", text)
     return re.sub(r"^\[Errno -?\d+\] ", "", found[1]).strip() if found else text
+
+
+def _expiry_of_certificate(file: str) -> float | None:
+    """Its `notAfter`: RFC 5280 writes a validity as a sequence of two times, of two or four digits for the year."""
+    import ssl
+
+    pem = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", Path(file).read_text(), re.DOTALL)
+    der = ssl.PEM_cert_to_DER_cert(pem[0]) if pem else b""
+    found = re.search(rb"\x30.(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)(?:\x17\x0d|\x18\x0f)(\d{12,14})Z", der, re.DOTALL)
+    if not found:
+        return None
+    text = found[1].decode()
+    century = "" if len(text) == 14 else "19" if text >= "5" else "20"
+    return datetime.datetime.strptime(f"{century}{text} +0000", "%Y%m%d%H%M%S %z").timestamp()
 
 
 def _expiry_of_token(token: str) -> float | None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from scripts.environments import forwarding, lease, ownership, rollout
-from scripts.environments.api import Api, Refused, explain
+from scripts.environments.api import Api, ClusterRefusal, explain
 from scripts.environments.client import Endpoint
 from scripts.environments.delivery import Target
 from scripts.ledger import rendering
@@ -164,7 +164,7 @@ class Cluster:
             }
             try:
                 self.api.request("PATCH", path, {"metadata": fields}, "application/merge-patch+json")
-            except Refused as error:
+            except ClusterRefusal as error:
                 if error.status != 409 or attempt == 5:  # a controller was faster: look again
                     raise explain(error, rendering.title(manifest), self.name) from None
 
@@ -245,7 +245,7 @@ class Cluster:
         """`call`, with a refusal of the API server put in words."""
         try:
             return call(*arguments, **options)
-        except Refused as error:
+        except ClusterRefusal as error:
             raise explain(error, f"{kind}/{name}", self.name) from None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from scripts.environments.api import Api, Refused, explain
+from scripts.environments.api import Api, ClusterRefusal, explain
 from scripts.environments.delivery import NotApplied
 from scripts.workspace.errors import YourTurn
 
@@ -25,7 +25,7 @@ def held(api: Api, namespace: str, verb: str) -> Generator[None]:
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
         holder = _Holder(api, f"{leases}/{NAME}", _take(api, leases, verb))
-    except Refused as error:
+    except ClusterRefusal as error:
         raise explain(error, f"Lease/{NAME}", api.environment) from None
     try:
         yield
@@ -59,7 +59,7 @@ class _Holder:
         self._lease["spec"]["renewTime"] = _now()
         try:
             self._lease = self._api.request("PUT", self._path, self._lease)
-        except Refused as error:
+        except ClusterRefusal as error:
             if error.status not in (404, 409):
                 return
             present = self._api.find(self._path)
@@ -70,7 +70,7 @@ class _Holder:
         self._done.set()
         self._thread.join()
         version = {"resourceVersion": self._lease["metadata"]["resourceVersion"]}  # not another deployer's
-        with suppress(Refused, YourTurn):
+        with suppress(ClusterRefusal, YourTurn):
             if not self.lost:
                 self._api.request("DELETE", self._path, {"preconditions": version})
 
@@ -85,7 +85,7 @@ def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
             mine["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"]
             return api.request("PUT", f"{leases}/{NAME}", mine)
         return api.request("POST", leases, mine)
-    except Refused as error:
+    except ClusterRefusal as error:
         winner = api.find(f"{leases}/{NAME}")
         if error.status != 409 or not winner:
             raise

@@ -7,7 +7,7 @@ deploys it may act in namespaces called preview-NUMBER, and nowhere else (k8s/pr
 from collections.abc import Iterator
 from functools import cached_property
 
-from scripts.environments.api import Api, Refused, explain
+from scripts.environments.api import Api, ClusterRefusal, explain
 from scripts.environments.cluster import Cluster
 from scripts.environments.delivery import Target
 from scripts.github import gh
@@ -70,7 +70,7 @@ def sweep() -> Iterator[str]:
             if _owner(namespace) == gh.repository() and not gone and not _is_open(number):
                 api.request("DELETE", f"/api/v1/namespaces/{name}")
                 yield name
-    except Refused as error:
+    except ClusterRefusal as error:
         raise explain(error, "Namespace", "preview") from None
 
 

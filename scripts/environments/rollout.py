@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Any
 
-from scripts.environments.api import Api, Refused, Unreachable, explain
+from scripts.environments.api import Api, ClusterRefusal, Unreachable, explain
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -71,8 +71,10 @@ class Rollout:
                 self._list_and_watch(kind)
             except Unreachable:
                 pass  # the list that follows waits for the API server
-            except (Refused, YourTurn) as error:
-                if not isinstance(error, Refused) or error.status != 410:  # 410: that version is too old to watch from
+            except (ClusterRefusal, YourTurn) as error:
+                if (
+                    not isinstance(error, ClusterRefusal) or error.status != 410
+                ):  # 410: that version is too old to watch from
                     self._error = (
                         error
                         if isinstance(error, YourTurn)
