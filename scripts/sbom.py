@@ -1,13 +1,12 @@
 """Lists what is in the image: build/release/sbom.spdx.json, and licences.md with the packages under each licence"""
 
 import json
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 from scripts.release import engine, images, releases
-from scripts.workspace import console, files
+from scripts.workspace import console, files, process
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "dev"
@@ -28,8 +27,15 @@ def run() -> int:
 
 def _scan(image: str) -> dict:
     """The image's bill of materials by syft, as SPDX 2.3."""
-    command = [Path(sys.executable).with_name("syft"), "scan", f"docker:{image}", "--quiet", "--output", "spdx-json"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    command = [
+        str(Path(sys.executable).with_name("syft")),
+        "scan",
+        f"docker:{image}",
+        "--quiet",
+        "--output",
+        "spdx-json",
+    ]
+    result = process.text(command, YourTurn("syft is not installed in .venv", "rm -r .venv, then ./pipeline sbom"))
     if result.returncode:
         raise YourTurn(f"syft cannot read the image: {result.stderr.strip()}", "./pipeline image, then ./pipeline sbom")
     return json.loads(result.stdout)

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from scripts.workspace import actions, console, files, settings
+from scripts.workspace import actions, console, files, process, settings
 from scripts.workspace.errors import YourTurn
 
 FILE = Path("build/kubeconfig")
@@ -63,10 +62,7 @@ def _update_by_aws(variables: dict[str, str]) -> None:
 
 
 def _output_of(command: list[str], remedy: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise YourTurn(f"{command[0]} is not installed on this runner", f"install {command[0]}") from None
+    done = process.text(command, YourTurn(f"{command[0]} is not installed on this runner", f"install {command[0]}"))
     if done.returncode:
         raise YourTurn(f"{' '.join(command[:3])}: {' '.join(done.stderr.split())}", remedy)
     return done.stdout

@@ -29,7 +29,7 @@ def _forward(pod: str, namespace: str, context: str) -> subprocess.Popen:
     try:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     except FileNotFoundError:
-        raise kubectl.missing() from None
+        raise kubectl.ABSENT from None
 
 
 def _endpoint(process: subprocess.Popen, pod: str) -> Endpoint:

@@ -7,12 +7,15 @@ import subprocess
 import time
 from typing import Any
 
-from scripts.workspace import remote
+from scripts.workspace import process, remote
 from scripts.workspace.errors import YourTurn
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 2  # doubled each time: GitHub's hiccups pass within half a minute, or last for hours
 TRANSIENT = re.compile(r"HTTP 5\d\d|HTTP 429|rate limit|timed? ?out|connection (?:reset|refused)|\bEOF\b", re.I)
+
+
+ABSENT = YourTurn("gh is not installed, and it speaks to GitHub", "https://cli.github.com")
 
 
 class Refused(YourTurn):
@@ -47,19 +50,16 @@ def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         f"repos/{repository()}/{path}".rstrip("/"),
         *(["--input", "-"] if body else []),
     ]
-    done = gh(*command, stdin=json.dumps(body) if body else None)
+    done = gh(*command, stdin=json.dumps(body) if body else "")
     if done.returncode:
         raise _refused(f"{method} {path}", done)
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
-def gh(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def gh(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """`gh ARGUMENTS`, again where GitHub only stumbled."""
     for attempt in range(ATTEMPTS):
-        try:
-            done = subprocess.run(["gh", *arguments], input=stdin, capture_output=True, text=True)
-        except FileNotFoundError:
-            raise YourTurn("gh is not installed, and it speaks to GitHub", "https://cli.github.com") from None
+        done = process.text(["gh", *arguments], ABSENT, stdin)
         if not done.returncode or not TRANSIENT.search(done.stderr) or attempt == ATTEMPTS - 1:
             return done
         time.sleep(PAUSE_SECONDS * 2**attempt)

@@ -1,17 +1,16 @@
 """kubectl, which renders the overlays."""
 
 import re
-import subprocess
 
+from scripts.workspace import process
 from scripts.workspace.errors import YourTurn
+
+ABSENT = YourTurn("kubectl is not installed, and it renders the overlays", "https://kubernetes.io/docs/tasks/tools/")
 
 
 def render(folder: str) -> str:
     """The manifests of a kustomization. A warning is an error: what kustomize warns of today it refuses tomorrow."""
-    try:
-        done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
-    except FileNotFoundError:
-        raise missing() from None
+    done = process.text(["kubectl", "kustomize", folder], ABSENT)
     if done.returncode or done.stderr.strip():
         raise YourTurn(f"the overlay does not render: {_words(done.stderr)}", "edit k8s/, commit, and try again")
     return done.stdout
@@ -19,11 +18,7 @@ def render(folder: str) -> str:
 
 def apply(folder: str) -> None:
     """Server-side apply of a kustomization, as whoever the kubeconfig says."""
-    command = ["kubectl", "apply", "--server-side", "--kustomize", folder]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise missing() from None
+    done = process.text(["kubectl", "apply", "--server-side", "--kustomize", folder], ABSENT)
     if done.returncode:
         raise YourTurn(f"{folder} cannot be applied: {_words(done.stderr)}", "the same command again")
 
@@ -32,7 +27,3 @@ def _words(stderr: str) -> str:
     """Without the frame of a log line that kubectl puts around errors of several lines."""
     text = " ".join(stderr.split()).replace('\\"', '"')
     return re.sub(r"^E\d{4} .*? err=(?:< |\")(.*?)(?: >|\")$", r"\1", text).removeprefix("error: ")
-
-
-def missing() -> YourTurn:
-    return YourTurn("kubectl is not installed, and it renders the overlays", "https://kubernetes.io/docs/tasks/tools/")
