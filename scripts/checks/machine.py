@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts.checks.finding import Finding
 from scripts.environments import local
-from scripts.release import engine
+from scripts.release import engine, images
 from scripts.training import models
 from scripts.workspace import checkout, requirements, settings
 from scripts.workspace.errors import YourTurn
@@ -92,4 +92,17 @@ def _engine_of_docker() -> Iterator[Finding]:
     )
 
 
-CHECKS = [_python, _disk, _git, _settings_file, _model_files, _ports, _engine_of_docker]
+def _base_image() -> Iterator[Finding]:
+    """What a release's image is built on; asked only where an engine answers."""
+    try:
+        name, words = images.base(), images.stand_in(images.base())
+        there = engine.find(name)
+    except YourTurn:
+        return
+    if words:
+        yield Finding("base image", "off", f"{name} is a stand-in on this machine: {words}")
+    else:
+        yield Finding("base image", "ok", name if there else f"{name}: pulled by the first image")
+
+
+CHECKS = [_python, _disk, _git, _settings_file, _model_files, _ports, _engine_of_docker, _base_image]

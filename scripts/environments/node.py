@@ -1,6 +1,6 @@
 """A Kubernetes of one node in a container: for `up --cluster`, and for the tests, which start it by the same code.
 
-`CLUSTER_IMAGE` names the node's image: k3s's where images can be pulled, and what `.ci/cluster-image` built where not.
+`CLUSTER_IMAGE` names another image of the node than k3s's.
 """
 
 import os
@@ -13,7 +13,7 @@ from scripts.workspace import console, files, settings
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "dev"  # for testcontainers
-IMAGE = os.environ.get("CLUSTER_IMAGE", "rancher/k3s:v1.35.4-k3s1")
+IMAGE = os.environ.get("CLUSTER_IMAGE") or "rancher/k3s:v1.35.4-k3s1"
 KUBECONFIG = Path("build/cluster/kubeconfig")
 REGISTRY = "127.0.0.1:5000"
 # What this machine calls 127.0.0.1 is, seen from the node, the node's host.

@@ -88,7 +88,6 @@ def architecture(image: str) -> str:
 def build(
     context: IO[bytes],
     tag: str,
-    arguments: dict[str, str],
     labels: dict[str, str],
     seconds: int,
     show: Callable[[str], None],
@@ -103,7 +102,6 @@ def build(
             rm=True,
             forcerm=True,
             decode=True,
-            buildargs=arguments,
             labels=labels,
         )
         _follow(steps, f"the image {tag} cannot be built", show)

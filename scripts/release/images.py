@@ -14,6 +14,10 @@ from scripts.workspace.errors import YourTurn
 
 NOTE = Path("build/image.json")  # {"release", "reference", "id", "volume", "tested"}
 CONFIGS = ["batching.config", "monitoring.config"]
+DOCKERFILE = Path("serving/Dockerfile")
+BASE = re.compile(r"^FROM (\S+)", re.M)
+CARD = "Its image is built on"
+STAND_IN = "pipeline.stand-in"  # the label of an image that took the official one's name, where that cannot be pulled: what it is
 
 
 def name() -> str:
@@ -42,17 +46,33 @@ def _build(release: Release) -> str:
         _fill(tar, release)
         tar.close()
         file.seek(0)
-        image = engine.build(file, tag, {"SERVING_IMAGE": base()}, labels(release), release.version, _say_step)
+        image = engine.build(file, tag, labels(release), release.version, _say_step)
     files.write_json(
         NOTE, {"release": release.id, "reference": tag, "id": image, "volume": has_volume(), "tested": False}
     )
-    return tag
+    words = stand_in(image)
+    _tell_cards(release, words)
+    return f"{tag}, on {words}" if words else tag
 
 
 def base() -> str:
-    """The image below the release: SERVING_IMAGE in the environment, else the one pinned in serving/Dockerfile."""
-    pinned = re.findall(r"^ARG SERVING_IMAGE=(\S+)", Path("serving/Dockerfile").read_text(), flags=re.M)
-    return os.environ.get("SERVING_IMAGE") or pinned[0]
+    """The image below the release: SERVING_IMAGE in the environment, else the one that serving/Dockerfile names."""
+    return os.environ.get("SERVING_IMAGE") or BASE.findall(DOCKERFILE.read_text())[0]
+
+
+def stand_in(image: str) -> str:
+    """What `image` of the engine is in the place of the official one; empty where it is that, or is not here."""
+    found = engine.find(image)
+    return found.labels.get(STAND_IN, "") if found else ""
+
+
+def _tell_cards(release: Release, words: str) -> None:
+    """On each model card that is here: that the image is not on the official server, so that nobody takes it for that one."""
+    for module in {model["module"] for model in release.models}:
+        card = Path(f"build/{module}/card.md")
+        if card.exists():
+            lines = [line for line in card.read_text().splitlines() if not line.startswith(CARD)]
+            files.write(card, "\n".join([*lines, *([f"{CARD} {words}."] if words else []), ""]))
 
 
 def find_base() -> None:
@@ -69,7 +89,8 @@ def find_base() -> None:
 def _fill(tar, release: Release) -> None:
     """The context: the Dockerfile, and /models, which is empty where the models are a volume."""
     seconds = release.version
-    engine.add(tar, "Dockerfile", Path("serving/Dockerfile"), seconds)
+    dockerfile = BASE.sub(f"FROM {base()}", DOCKERFILE.read_text(), count=1)
+    engine.add(tar, "Dockerfile", dockerfile.encode(), seconds)
     for folder in ("rootfs", "rootfs/models"):
         engine.add_folder(tar, folder, seconds)
     for name, file in [] if has_volume() else content(release):

@@ -8,19 +8,21 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
 from scripts.environments import verification
+from scripts.release import images
 from scripts.release.releases import read
-from tests.container.conftest import engine, started, wait_until_ready  # noqa: F401  (a fixture)
-from tests.support.fork import Fork
-from tests.support.ports import free_ports
+from tests.container.conftest import engine, registry, started, wait_until_ready  # noqa: F401  (fixtures)
+from tests.support.fork import ROOT, Fork
 
 ROUNDS = 5
+with contextlib.chdir(ROOT):
+    BASE = images.base()
 
 
 @pytest.fixture(scope="module")
@@ -37,36 +39,23 @@ def model_bytes(fork: Fork) -> int:
 
 
 def test_an_image_is_its_base_and_its_model(fork: Fork, engine: docker.DockerClient) -> None:  # noqa: F811
-    image, base = engine.images.get(fork.read("build/image.json")["id"]), engine.images.get(os.environ["SERVING_IMAGE"])
+    image, base = engine.images.get(fork.read("build/image.json")["id"]), engine.images.get(BASE)
     over = image.attrs["Size"] - base.attrs["Size"]
     print(f"\nimage over its base: {over} bytes; the release: {model_bytes(fork)} bytes")
     assert over <= model_bytes(fork) + 64 * 1024
 
 
-def test_a_new_model_pushes_no_more_than_itself(fork: Fork, tmp_path: Path) -> None:
-    registry = free_ports()[0]
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/r}}}}\nhttp: {{addr: '127.0.0.1:{registry}'}}\n"
-    )
-    assert shutil.which("docker-registry"), "Debian's package docker-registry is needed"
-    process = subprocess.Popen(
-        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        with counting_proxy(registry) as (port, count):
-            fork.edit("pyproject.toml", 'image = ""', f'image = "127.0.0.1:{port}/team/model"')
-            pushed = []
-            for slope in ("5.0", "6.0"):  # the first carries the server along
-                fork.release(SLOPE=slope)
-                fork.ok("image")
-                fork.edit("build/image.json", '"tested": false', '"tested": true')
-                before = count()
-                fork.ok("push")
-                pushed.append(count() - before)
-    finally:
-        process.terminate()
-        process.wait()
+def test_a_new_model_pushes_no_more_than_itself(fork: Fork, registry: Callable) -> None:  # noqa: F811
+    with counting_proxy(registry()) as (port, count):
+        fork.edit("pyproject.toml", 'image = ""', f'image = "127.0.0.1:{port}/team/model"')
+        pushed = []
+        for slope in ("5.0", "6.0"):  # the first carries the server along
+            fork.release(SLOPE=slope)
+            fork.ok("image")
+            fork.edit("build/image.json", '"tested": false', '"tested": true')
+            before = count()
+            fork.ok("push")
+            pushed.append(count() - before)
     print(f"\npushed: {pushed[0]} bytes with the server, {pushed[1]} for the next model of {model_bytes(fork)} bytes")
     assert pushed[1] <= model_bytes(fork) + 64 * 1024
 
@@ -102,7 +91,7 @@ def test_building_an_unchanged_release_costs_two_seconds_over_docker_build(fork:
     """docker build of the same files, all of its steps cached, against the whole verb."""
     shutil.copytree(fork.root / "build/release/models", tmp_path / "rootfs/models")
     shutil.copy(fork.root / "serving/Dockerfile", tmp_path)
-    command = ["docker", "build", "-q", "--build-arg", f"SERVING_IMAGE={os.environ['SERVING_IMAGE']}", str(tmp_path)]
+    command = ["docker", "build", "-q", str(tmp_path)]
     environment = os.environ | {"DOCKER_BUILDKIT": "0"}
 
     def docker_build() -> None:
@@ -133,9 +122,7 @@ def test_start_to_first_right_answer(fork: Fork) -> None:
     for _ in range(ROUNDS):
         begin = time.perf_counter()
         start()
-    print(
-        f"\ncontainer start to first right answer, {os.environ['SERVING_IMAGE']}: median {statistics.median(times):.2f} s of {ROUNDS}"
-    )
+    print(f"\ncontainer start to first right answer, {BASE}: median {statistics.median(times):.2f} s of {ROUNDS}")
 
 
 def timed(work) -> float:

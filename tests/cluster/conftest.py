@@ -1,7 +1,7 @@
 """A real Kubernetes for the tests: one node in a container, which any engine can start, or a cluster that is given.
 
-`CLUSTER_IMAGE` names the node's image: k3s's where images can be pulled, and what `.ci/cluster-image` built where not. One is given by
-`--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply k8s/admission to it and work in namespaces of their own, test-….
+The node is that of `up --cluster`. A cluster is given by `--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply
+k8s/admission to it and work in namespaces of their own, test-….
 """
 
 import json
@@ -126,9 +126,6 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Release documents by name: `one` and `two` are good; the others are named for their defect."""
-    base = os.environ.get("SERVING_IMAGE")
-    if not base:
-        requires("cluster", "SERVING_IMAGE names no image to run; .ci/base-image prints one")
     fork = Fork(tmp_path_factory.mktemp("releases") / "fork")
     made = {}
     for name, slope in (("one", "2.0"), ("two", "3.0")):
@@ -141,8 +138,8 @@ def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: py
         "id": "4" * 64,
         "image": {"name": made["two"]["image"]["name"], "digest": f"sha256:{'4' * 64}"},
     }
-    made["crashing"] = broken(engine, cluster.registry, base, made["two"], "echo the model is rotten >&2; exit 3")
-    made["silent"] = broken(engine, cluster.registry, base, made["two"], "sleep 1000")
+    made["crashing"] = broken(engine, cluster.registry, made["two"], "echo the model is rotten >&2; exit 3")
+    made["silent"] = broken(engine, cluster.registry, made["two"], "sleep 1000")
     return made
 
 

@@ -25,13 +25,12 @@ def publish(registry: str, fork: Fork, **replaced: str) -> dict[str, Any]:
     return fork.read("build/release/release.json")
 
 
-def broken(
-    engine: docker.DockerClient, registry: str, base: str, release: dict[str, Any], program: str
-) -> dict[str, Any]:
+def broken(engine: docker.DockerClient, registry: str, release: dict[str, Any], program: str) -> dict[str, Any]:
     """`release` by another name, in whose image a shell runs `program` in the server's place."""
     entry = json.dumps(["/bin/sh", "-c", program, "tensorflow_model_server"])
     identity = format(abs(hash(program)) % 16**12, "012x").ljust(64, "b")
-    image = _push(engine, registry, f"FROM {base}\nUSER 65532:65532\nENTRYPOINT {entry}")
+    good = f"{release['image']['name']}@{release['image']['digest']}"
+    image = _push(engine, registry, f"FROM {good}\nENTRYPOINT {entry}")
     return release | {"id": identity, "version": release["version"] + 100, "image": image}
 
 

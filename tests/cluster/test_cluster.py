@@ -1,13 +1,14 @@
 """The cluster itself does what the tests on it build upon."""
 
+import contextlib
 import json
-import os
 import subprocess
 import sys
 
 import docker
 import pytest
 
+from scripts.release import images
 from tests.support.fork import ROOT
 
 from .conftest import Cluster
@@ -36,12 +37,11 @@ spec: {clusterIP: None, selector: {app: looked-up}, ports: [{port: 80}]}
 
 @pytest.fixture(scope="session")
 def image(engine: docker.DockerClient, cluster: Cluster) -> str:
-    """The serving image, pushed: REGISTRY/NAME@DIGEST."""
+    """The image below every release, pushed: REGISTRY/NAME@DIGEST."""
     name = f"{cluster.registry}/cluster-test"
-    if "SERVING_IMAGE" not in os.environ:
-        pytest.skip("SERVING_IMAGE names no image to run; .ci/base-image prints one")
-    base = engine.images.get(os.environ["SERVING_IMAGE"])
-    base.tag(name, "1")
+    with contextlib.chdir(ROOT):
+        images.find_base()
+        engine.images.get(images.base()).tag(name, "1")
     engine.images.push(name, "1")
     return f"{name}@{engine.images.get_registry_data(f'{name}:1').id}"
 

@@ -182,7 +182,7 @@ def test_a_model_costs_its_bytes_and_no_more(built, base: str, engine: docker.Do
 
 def test_the_base_is_the_locked_tensorflow_s_server() -> None:
     dockerfile, lock = Path("serving/Dockerfile").read_text(), Path("requirements/serve.txt").read_text()
-    server = re.search(r"^ARG SERVING_IMAGE=tensorflow/serving:(\d+\.\d+)", dockerfile, flags=re.M)
+    server = re.search(r"^FROM tensorflow/serving:(\d+\.\d+)", dockerfile, flags=re.M)
     library = re.search(r"^tensorflow-cpu==(\d+\.\d+)", lock, flags=re.M)
     assert server
     assert library
@@ -284,6 +284,25 @@ def test_image_refuses(built, engine: docker.DockerClient, monkeypatch: pytest.M
     assert "saved_model.pb is missing" in refusal(fork, "image")
 
 
+def test_an_image_on_a_stand_in_says_so(built, base: str, engine: docker.DockerClient) -> None:
+    fork, name, words = built(1), "localhost/pipeline-test-stand-in:1", "a stand-in in the place of the official server"
+    card = fork.root / "build/instant/card.md"
+    dockerfile = f"FROM {base}\nLABEL pipeline.stand-in='{words}'\n".encode()
+    engine.images.build(fileobj=io.BytesIO(dockerfile), tag=name, rm=True)
+    try:
+        fork.edit("serving/Dockerfile", base, name)
+        assert f", on {words}" in fork.ok("image").err
+        assert f"Its image is built on {words}." in card.read_text().splitlines()
+        assert f"base image {name} is a stand-in on this machine: {words}" in " ".join(
+            fork.command("doctor").stdout.split()
+        )
+        fork.edit("serving/Dockerfile", name, base)
+        fork.ok("image")
+        assert words not in card.read_text(), "taken back with the next image"
+    finally:
+        engine.images.remove(name, force=True)
+
+
 def test_a_base_for_another_machine_is_refused(built, engine: docker.DockerClient) -> None:
     fork, name = built(1), "localhost/pipeline-test-arm:1"
     document = {"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
@@ -314,7 +333,8 @@ def test_an_engine_that_is_not_there_is_a_state_for_up_and_an_error_for_image(fo
     image = fork.command("image", **environment)
     assert image.returncode == 1
     assert image.stderr.startswith(f"error: {ENGINES[host]}\n  next: ")
-    assert f"–  engine       {ENGINES[host]}: no image is built here" in fork.command("doctor", **environment).stderr
+    doctor = " ".join(fork.command("doctor", **environment).stdout.split())
+    assert f"off engine {ENGINES[host]}: no image is built here" in doctor
     up = fork.command("up", **environment)
     assert up.returncode == 0, up.stderr
     assert f"  image      skipped: {ENGINES[host]}" in up.stderr
