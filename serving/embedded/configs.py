@@ -10,9 +10,9 @@ from typing import Any
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from . import http2
 from .batching import Parameters
 from .errors import invalid, not_found
+from .http import http2
 from .protos import CONFIGS, model_server_config_pb2
 
 log = logging.getLogger("configs")

@@ -6,8 +6,8 @@ from typing import Any
 from google.protobuf import text_format
 
 from .errors import invalid
-from .json_request import decode_base64
-from .json_text import text, type_name, utf8
+from .json.request import decode_base64
+from .json.text import text, type_name, utf8
 from .protos import classification_pb2, example_pb2, feature_pb2, input_pb2, regression_pb2, types_pb2
 from .servable import Signature
 from .tensors import STRING, Tensor

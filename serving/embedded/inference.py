@@ -7,7 +7,7 @@ from typing import Any
 from . import errors, examples
 from .errors import StatusError, invalid
 from .execution import Call
-from .json_text import utf8
+from .json.text import utf8
 from .manager import Manager
 from .protos import classification_pb2, inference_pb2, model_pb2, predict_pb2, regression_pb2
 from .servable import DEFAULT_SIGNATURE, Servable, Signature

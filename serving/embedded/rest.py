@@ -8,12 +8,13 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.json_format import MessageToDict
 
-from . import examples, inference, json_numbers, json_request, json_response
+from . import examples, inference
 from .errors import NAMES, NOT_FOUND, StatusError, invalid
 from .execution import Call, Executor
-from .http import Head, Limits, Response, html, inflate
+from .http.http1 import Head, Limits, Response, html, inflate
 from .inference import Method, Methods, ModelSpec
-from .json_text import parse, quote
+from .json import numbers, request, response
+from .json.text import parse, quote
 from .manager import STATE_NAMES, Manager, Version
 from .metrics import Metrics
 from .servable import DEFAULT_SIGNATURE, Servable
@@ -113,7 +114,7 @@ class Rest:
         return self.answer(200 if allowed else 400, b"", "text/html; charset=ISO-8859-1")
 
     def _too_large(self, limit: int) -> Response:
-        return self.answer(413, json_response.error(f"Request body is larger than the limit of {limit} bytes"))
+        return self.answer(413, response.error(f"Request body is larger than the limit of {limit} bytes"))
 
     def succeed(self, body: bytes, model: str, api: str, started: float) -> Response:
         self.metrics.request(model, api, "REST", "OK", time.perf_counter() - started)
@@ -122,7 +123,7 @@ class Rest:
     def fail(self, error: StatusError, model: str, api: str, started: float) -> Response:
         known = error.code != NOT_FOUND
         self.metrics.request(model, api, "REST", NAMES[error.code], time.perf_counter() - started, known)
-        return self.answer(error.http_status, json_response.error(error.message))
+        return self.answer(error.http_status, response.error(error.message))
 
     def answer(self, status: int, body: bytes, content_type: str = "application/json") -> Response:
         return Response(status, body, content_type, _CORS if self.options.cors else "")
@@ -140,7 +141,7 @@ class _Job:
 
     def _document(self) -> dict:
         document = parse(self._body, self._rest.options.json_depth)
-        self._spec.signature = json_request.signature_name(document)
+        self._spec.signature = request.signature_name(document)
         return document
 
     def finish(self, call: Call, outputs: list[Tensor]) -> Response:
@@ -155,10 +156,10 @@ class _Job:
 
 class _Predict(_Job):
     api = "predict"
-    _form = json_request.ROW
+    _form = request.ROW
 
     def prepare(self) -> Call:
-        array = json_numbers.parse(self._body) if len(self._body) >= json_numbers.MIN_BYTES else None
+        array = numbers.parse(self._body) if len(self._body) >= numbers.MIN_BYTES else None
         document = None
         if array is None:
             document = self._document()
@@ -172,19 +173,19 @@ class _Predict(_Job):
                 raise invalid(f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def')
             if not signature.inputs:
                 raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
-            feeds = json_request.numeric_input(array.numbers, signature.inputs) if array else None
+            feeds = request.numeric_input(array.numbers, signature.inputs) if array else None
             if array and feeds:
-                self._form = json_request.ROW if array.key == "instances" else json_request.COLUMN
+                self._form = request.ROW if array.key == "instances" else request.COLUMN
             else:
                 general = self._document() if document is None else document
-                feeds, self._form = json_request.predict_inputs(general, signature.inputs)
+                feeds, self._form = request.predict_inputs(general, signature.inputs)
             return inference.call(servable, signature, feeds, signature.outputs)
 
         return inference.acquire(self._rest.manager, self._spec, make)
 
     def body(self, call: Call, outputs: list[Tensor]) -> bytes:
         named = dict(zip(call.context, outputs, strict=True))
-        return json_response.rows(named) if self._form == json_request.ROW else json_response.columns(named)
+        return response.rows(named) if self._form == request.ROW else response.columns(named)
 
 
 class _Examples(_Job):
@@ -194,13 +195,11 @@ class _Examples(_Job):
 
     def prepare(self) -> Call:
         document = self._document()
-        request = self.method.request()
-        self._spec.to_proto(request.model_spec)
-        request.input.CopyFrom(examples.input_from_json(document))
-        self._request = request
-        return inference.acquire(
-            self._rest.manager, self._spec, lambda servable: self.method.prepare(servable, request)
-        )
+        proto = self.method.request()
+        self._spec.to_proto(proto.model_spec)
+        proto.input.CopyFrom(examples.input_from_json(document))
+        self._request = proto
+        return inference.acquire(self._rest.manager, self._spec, lambda servable: self.method.prepare(servable, proto))
 
 
 class _Classify(_Examples):
@@ -211,7 +210,7 @@ class _Classify(_Examples):
         self.method = rest.methods.classify
 
     def body(self, call: Call, outputs: list[Tensor]) -> bytes:
-        return json_response.classifications(self.method.respond(call, self._request, outputs).result)
+        return response.classifications(self.method.respond(call, self._request, outputs).result)
 
 
 class _Regress(_Examples):
@@ -222,7 +221,7 @@ class _Regress(_Examples):
         self.method = rest.methods.regress
 
     def body(self, call: Call, outputs: list[Tensor]) -> bytes:
-        return json_response.regressions(self.method.respond(call, self._request, outputs).result)
+        return response.regressions(self.method.respond(call, self._request, outputs).result)
 
 
 _JOBS = {"predict": _Predict, "classify": _Classify, "regress": _Regress}

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import configs, http, http2
+from . import configs
 from .access import AccessLog
 from .batching import Batcher, Parameters
 from .errors import UNIMPLEMENTED, StatusError, invalid
 from .execution import Call, Executor
 from .flags import Settings, cpu_count
 from .grpc_api import Health, Service
+from .http import http1, http2
 from .inference import Methods
 from .manager import Manager
 from .manager import Options as ManagerOptions
@@ -255,9 +256,9 @@ class Server:
             streaming["/grpc.health.v1.Health/Watch"] = health.watch
         return health, http2.Server(unary, streaming, self._channel)
 
-    def _rest(self) -> http.Server:
+    def _rest(self) -> http1.Server:
         settings = self._settings
-        limits = http.Limits(settings["rest_api_max_body_bytes"], settings["rest_api_max_inflated_bytes"])
+        limits = http1.Limits(settings["rest_api_max_body_bytes"], settings["rest_api_max_inflated_bytes"])
         options = RestOptions(
             limits,
             settings["rest_api_timeout_in_ms"] / 1000,
@@ -266,7 +267,7 @@ class Server:
             self._metrics_path,
         )
         rest = Rest(self._manager, self._executor, self._methods, self._metrics, options)
-        return http.Server(rest, limits, self._access)
+        return http1.Server(rest, limits, self._access)
 
     async def _listen(
         self, connection: Callable, sockets: dict[str, socket.socket], flag: str, tls: ssl.SSLContext | None = None

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.embedded import batching, http, json_numbers, json_request, json_response, json_text, tensors
+from serving.embedded import batching, tensors
 from serving.embedded.errors import StatusError
+from serving.embedded.http import http1
+from serving.embedded.json import numbers, request, response, text
 from serving.embedded.tensors import Tensor
 
 settings.register_profile("busy machine", deadline=None)
@@ -30,13 +32,13 @@ documents = st.recursive(
 @given(st.dictionaries(st.text(), documents, max_size=4))
 def test_the_exact_parser_reads_what_orjson_reads(document: dict) -> None:
     body = orjson.dumps(document)
-    assert json_text._Parser(body, 4096).document() == orjson.loads(body)
+    assert text._Parser(body, 4096).document() == orjson.loads(body)
 
 
 @given(st.binary(max_size=60) | documents.map(lambda value: json.dumps(value).encode()).map(lambda data: data[:-1]))
 def test_the_parser_answers_or_refuses_with_a_place(body: bytes) -> None:
     try:
-        assert isinstance(json_text.parse(body), dict)
+        assert isinstance(text.parse(body), dict)
     except StatusError as error:
         assert error.message.startswith(("JSON Parse error: ", "JSON Value: "))
 
@@ -56,10 +58,10 @@ def arrays(draw) -> list:
 @given(arrays(), st.sampled_from(["instances", "inputs"]), st.booleans())
 def test_arrays_read_quickly_are_those_read_slowly(array: list, key: str, spaced: bool) -> None:
     body = json.dumps({key: array, "signature_name": "s"}, separators=None if spaced else (",", ":")).encode()
-    request = json_numbers.parse(body)
-    assert request is not None and (request.key, request.signature) == (key, "s")
-    quick = (json_request.numeric_input(request.numbers, {"x": FLOAT}) or {})["x"]
-    slow = json_request.predict_inputs(json_text.parse(body), {"x": FLOAT})[0]["x"]
+    found = numbers.parse(body)
+    assert found is not None and (found.key, found.signature) == (key, "s")
+    quick = (request.numeric_input(found.numbers, {"x": FLOAT}) or {})["x"]
+    slow = request.predict_inputs(text.parse(body), {"x": FLOAT})[0]["x"]
     assert quick.shape == slow.shape and quick.values.tobytes() == slow.values.tobytes()
 
 
@@ -72,7 +74,7 @@ def test_a_damaged_array_is_never_read_as_something_else(array: list, at: int, d
     """Whatever the quick way accepts is JSON, and means the same."""
     text = json.dumps(array)
     damaged = text[: at % (len(text) + 1)] + damage + text[at % (len(text) + 1) + (not damage) :]
-    found = json_numbers.parse_array(damaged.encode())
+    found = numbers.parse_array(damaged.encode())
     if found is not None:
         plain = json.loads(damaged)
         assert np.array(plain, np.float64).shape == found.shape
@@ -82,22 +84,22 @@ def test_a_damaged_array_is_never_read_as_something_else(array: list, at: int, d
 @given(st.lists(st.floats(width=32), min_size=1, max_size=80))
 def test_float32_is_written_so_that_it_reads_back(values: list[float]) -> None:
     array = np.array(values, "<f4")
-    texts = json_response._float32_texts(array)
-    assert texts == [json_response.float32_text(value) for value in array.tolist()]
-    for value, text in zip(array.tolist(), texts, strict=True):
+    texts = response._float32_texts(array)
+    assert texts == [response.float32_text(value) for value in array.tolist()]
+    for value, shown in zip(array.tolist(), texts, strict=True):
         if math.isnan(value):
-            assert text == "NaN"
+            assert shown == "NaN"
         elif abs(value) >= 2.0**-126:  # below, denormals are written as zero
-            read = float(text.replace("Infinity", "inf"))
+            read = float(shown.replace("Infinity", "inf"))
             assert math.isinf(read) == math.isinf(value)
             assert math.isinf(value) or struct.unpack("<f", struct.pack("<f", read))[0] == value
-            assert "." in text or "e" in text or "Inf" in text
+            assert "." in shown or "e" in shown or "Inf" in shown
 
 
 @given(finite)
 def test_float64_is_written_so_that_it_reads_back(value: float) -> None:
-    assert float(json_response.float64_text(value)) == value
-    assert float(json_text.number(value)) == value
+    assert float(response.float64_text(value)) == value
+    assert float(text.number(value)) == value
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(0, 3), st.integers(1, 3))
@@ -139,10 +141,10 @@ class _Transport:
 
 
 def _converse(pieces: list[bytes]) -> bytes:
-    def echo(head: http.Head, body: bytes) -> http.Response:
-        return http.Response(200, head.path.encode() + b" " + body)
+    def echo(head: http1.Head, body: bytes) -> http1.Response:
+        return http1.Response(200, head.path.encode() + b" " + body)
 
-    connection = http.Server(echo, http.Limits(1000, 1000)).connection()
+    connection = http1.Server(echo, http1.Limits(1000, 1000)).connection()
     connection._watch_arrival = lambda: None
     connection.connection_made(_Transport())
     for piece in pieces:

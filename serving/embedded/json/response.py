@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 
-from .errors import invalid
-from .json_text import quote
-from .protos import classification_pb2, regression_pb2, types_pb2
-from .tensors import STRING, TYPE_NAMES, Tensor
+from ..errors import invalid
+from ..protos import classification_pb2, regression_pb2, types_pb2
+from ..tensors import STRING, TYPE_NAMES, Tensor
+from .text import quote
 
 _INTEGERS = {
     types_pb2.DT_INT32,

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from .errors import invalid
+from ..errors import invalid
 
 MAX_DEPTH = 4096
 _ORJSON_DEPTH = 1024  # beyond it orjson refuses by itself

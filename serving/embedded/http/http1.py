@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from .access import AccessLog
-from .errors import HTTP_REASONS
+from ..access import AccessLog
+from ..errors import HTTP_REASONS
 
 MAX_HEAD = 64 * 1024
 METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import hpack
 
-from .errors import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, StatusError
+from ..errors import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, StatusError
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _, _RESET, _SETTINGS, _, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)

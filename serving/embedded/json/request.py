@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from . import errors
-from .errors import StatusError, invalid
-from .json_numbers import Numbers
-from .json_text import text, type_name
-from .protos import types_pb2
-from .tensors import MAX_RANK, NUMPY, STRING, TYPE_NAMES, Tensor
+from .. import errors
+from ..errors import StatusError, invalid
+from ..protos import types_pb2
+from ..tensors import MAX_RANK, NUMPY, STRING, TYPE_NAMES, Tensor
+from .numbers import Numbers
+from .text import text, type_name
 
 ROW, COLUMN = "row", "column"
 
