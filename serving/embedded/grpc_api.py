@@ -12,7 +12,7 @@ from . import inference
 from .access import AccessLog
 from .errors import INTERNAL, NAMES, NOT_FOUND, OK, StatusError, invalid
 from .execution import Call, Executor, unexpected
-from .http.http2 import Unary
+from .http.calls import Unary
 from .inference import Method, Methods, ModelSpec
 from .manager import Manager
 from .metrics import Metrics

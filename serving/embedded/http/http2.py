@@ -1,73 +1,57 @@
-"""gRPC over HTTP/2: one connection's frames, streams and flow control, for unary calls and server streams.
+"""gRPC over HTTP/2: one connection's streams, for unary calls and server streams.
 
 Written by hand for speed: for a small model the standard Python gRPC server spends ten times as long on a call as
 TensorFlow does. What makes this one quick is that it does little: answers are prepared bytes written in one piece, and
-a header block that has come before (on a kept connection all but the first) is found in a dictionary.
+a header block that has come before is found in a dictionary.
+
+What a client can make it do and hold is bounded: see the numbers below, each with the attack that it stops.
 """
 
 import asyncio
 import struct
 import time
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from urllib.parse import quote
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import hpack
+from . import grpc
+from .calls import Calls, Methods, Streaming, Unary
+from .fields import Blocks
+from .frames import (
+    ACK,
+    END_STREAM,
+    FLOW_CONTROL,
+    FRAME_SIZE,
+    GOAWAY,
+    MAX_FRAME,
+    MAX_WINDOW,
+    NO_ERROR,
+    PADDED,
+    PING,
+    PROTOCOL,
+    REFUSED,
+    RESET,
+    SETTINGS,
+    STREAM_CLOSED,
+    WINDOW,
+    Allowance,
+    ConnectionFault,
+    Reader,
+    check_priority,
+    code_frame,
+    frame,
+    unpadded,
+)
+from .sending import Sender, Stream
 
-from ..errors import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, StatusError
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _, _RESET, _SETTINGS, _, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)
-_END_STREAM, _ACK, _END_HEADERS, _PADDED, _WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-_PROTOCOL_ERROR, _FLOW_CONTROL, _FRAME_SIZE, _REFUSED, _COMPRESSION, _CALM = 0x1, 0x3, 0x6, 0x7, 0x9, 0xB
-_OUR_FRAME = 1 << 20  # the largest frame we take: fewer frames for large messages
-_OUR_WINDOW = (1 << 31) - 1  # messages have no limit in TensorFlow Serving
-_MAX_HEADERS = 64 * 1024
-_MAX_RUNNING = 2000  # calls of one connection
+MAX_CALLS = 2000  # of one connection: open, or reset by the client and still in work
+MAX_HELD = 256 << 20  # bytes of answers that the client does not take; with more it gets no new calls
+_GIVE_BACK = 1 << 20  # bytes of requests that are done with, before the client's window is widened by them
+_REMEMBERED = 1000  # streams that we ended before the client did: what it sends on them until it knows is ignored
+_RESETS, _RESETS_PER_SECOND = 1000, 33  # "rapid reset"; nghttp2's numbers
+_IDLE, _IDLE_PER_SECOND = 10_000, 100  # frames that bring no call on: pings, settings, empty data
 _FAREWELL = b"farewell"  # in the ping whose echo says that the client has read our GOAWAY
 _FAREWELL_SECONDS = 1  # for that echo
-_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-
-Answer = bytes | StatusError
-Unary = Callable[[bytes, float | None, str], Answer | Awaitable[Answer]]
-Streaming = Callable[[bytes], AsyncIterator[bytes]]
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
-
-
-def _literal(name: str, value: str) -> bytes:
-    """A header without indexing and without compression: the same bytes on every connection."""
-    data = b"\x00"
-    for part in (name.encode(), value.encode("latin-1")):
-        data += _length(len(part)) + part
-    return data
-
-
-def _length(size: int) -> bytes:
-    if size < 127:
-        return bytes((size,))
-    data, size = b"\x7f", size - 127
-    while size >= 128:
-        data, size = data + bytes((size & 0x7F | 0x80,)), size >> 7
-    return data + bytes((size,))
-
-
-_BEGIN = (
-    b"\x88" + _literal("content-type", "application/grpc") + _literal("grpc-accept-encoding", "identity,deflate,gzip")
-)
-_END = _literal("grpc-status", "0")
-
-
-def _error_fields(error: StatusError) -> bytes:
-    fields = _literal("grpc-status", str(error.code))
-    if error.message:
-        # Percent-encoded, as gRPC wants a message; a very long one would not fit into the client's limit on headers.
-        shown = quote(error.message[:4000].encode("utf-8", "surrogateescape"), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
-        fields += _literal("grpc-message", shown)
-    return fields
+_GREETING_SECONDS = 20  # nobody may hold a connection without so much as saying hello
 
 
 @dataclass(frozen=True)
@@ -81,44 +65,19 @@ class Options:
     max_idle: float = 0.0
 
 
-@dataclass(slots=True)
-class Head:
-    """The headers of a call that matter."""
-
-    method: str
-    path: str
-    content_type: str
-    encoding: str
-    timeout: float | None
-
-
-@dataclass(slots=True)
-class Stream:
-    """One call."""
-
-    head: Head
-    window: int
-    data: bytearray = field(default_factory=bytearray)
-    complete: bool = False  # the request has arrived
-    pending: bytes = b""  # of the answer, what flow control holds back
-    trailers: bytes = b""  # to be sent after it
-    task: asyncio.Future | None = None  # of a server stream, which ends with the client
-
-
 class Server:
     """The calls by path, and all connections."""
 
     def __init__(self, unary: dict[str, Unary], streaming: dict[str, Streaming], options: Options) -> None:
-        self.unary, self.streaming, self.options = unary, streaming, options
+        self.methods, self.options = Methods(unary, streaming, options.max_message), options
+        self.max_calls = min(options.max_streams or MAX_CALLS, MAX_CALLS)
         self.connections: set[Connection] = set()
-        self.draining = False
 
     def connection(self) -> "Connection":
         return Connection(self)
 
     async def drain(self, seconds: float) -> None:
         """Takes no new calls, lets those in flight finish for at most `seconds`."""
-        self.draining = True
         for connection in list(self.connections):
             connection.go_away()
         deadline = time.monotonic() + seconds
@@ -128,43 +87,32 @@ class Server:
             connection.abort()
 
 
-class _ConnectionError(Exception):
-    """The peer broke the protocol: the connection ends with this code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class Connection(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
-        self._buffer = b""
-        self._greeted = self._warned = self._leaving = self._closed = False
-        self._decoder = hpack.Decoder(max_header_list_size=_MAX_HEADERS)
-        self._heads: dict[bytes, Head] = {}  # valid while the decoder's table stays as it is
+        self._warned = self._leaving = self._closed = False
+        self._resets = Allowance(_RESETS, _RESETS_PER_SECOND, clock)
+        self._idle = Allowance(_IDLE, _IDLE_PER_SECOND, clock)
+        self._reader = Reader([getattr(self, name) for name in _HANDLERS], self._idle)
+        self._blocks = Blocks()
         self._streams: dict[int, Stream] = {}
-        self._last = 0
-        self._window, self._stream_window, self._frame_size = 65535, 65535, 16384
-        self._received = self._running = 0
-        self._headers: tuple[int, int, bytes] | None = None  # a block that continues: stream, flags, what is there
+        self._cut: dict[int, None] = {}  # see _REMEMBERED
+        self._last = self._accepted = 0  # streams: the latest that was opened, and that was not refused
+        self._taken = self._done_with = 0  # bytes of our window: of requests, and of those that are done with
         self._timers: list[asyncio.TimerHandle] = []
 
     # --- the connection's life ---
 
     def connection_made(self, transport) -> None:
-        self._transport = transport
+        self._transport, self._sender = transport, Sender(transport)
         peer = transport.get_extra_info("peername")
-        self._peer = f"ipv4:{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and peer else "unix:"
+        name = f"ipv4:{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and peer else "unix:"
+        self._calls = Calls(self._server.methods, name, transport, self._sender, self._ended)
         self._server.connections.add(self)
-        settings = struct.pack(">HIHI", 4, _OUR_WINDOW, 5, _OUR_FRAME)
-        if self._server.options.max_streams:
-            settings += struct.pack(">HI", 3, self._server.options.max_streams)
-        transport.write(
-            _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW, 0, 0, struct.pack(">I", _OUR_WINDOW - 65535))
-        )
+        settings = struct.pack(">HIHIHI", 3, self._server.max_calls, 4, MAX_WINDOW, 5, MAX_FRAME)
+        transport.write(frame(SETTINGS, 0, 0, settings) + code_frame(WINDOW, 0, MAX_WINDOW - 65535))
         self._start_timers()
 
     def _start_timers(self) -> None:
@@ -173,8 +121,7 @@ class Connection(asyncio.Protocol):
             self._timers.append(loop.call_later(options.max_age, self.go_away))
             if options.age_grace:
                 self._timers.append(loop.call_later(options.max_age + options.age_grace, self.abort))
-        # Nobody may hold a connection without so much as saying hello.
-        self._timers.append(loop.call_later(20, lambda: None if self._greeted else self.abort()))
+        self._timers.append(loop.call_later(_GREETING_SECONDS, lambda: self._reader.greeted or self.abort()))
         if options.max_idle:
             self._watch_idle(loop, options.max_idle)
 
@@ -194,9 +141,11 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         for timer in self._timers:
             timer.cancel()
+        self._abandon_all()
+
+    def _abandon_all(self) -> None:
         for stream in self._streams.values():
-            if stream.task:
-                stream.task.cancel()
+            self._calls.abandon(stream)
         self._streams.clear()
 
     def go_away(self) -> None:
@@ -204,10 +153,9 @@ class Connection(asyncio.Protocol):
         if self._closed or self._warned:
             return
         self._warned = True
-        goodbye = _frame(
-            _GOAWAY, 0, 0, struct.pack(">II", 0x7FFFFFFF, 0)
-        )  # RFC 9113, 6.8: before the last stream is known
-        self._transport.write(goodbye + _frame(_PING, 0, 0, _FAREWELL))
+        # RFC 9113, 6.8: the highest number there is, before the last stream is known.
+        goodbye = frame(GOAWAY, 0, 0, struct.pack(">II", MAX_WINDOW, NO_ERROR))
+        self._transport.write(goodbye + frame(PING, 0, 0, _FAREWELL))
         self._timers.append(asyncio.get_running_loop().call_later(_FAREWELL_SECONDS, self._leave))
 
     def _leave(self) -> None:
@@ -216,8 +164,11 @@ class Connection(asyncio.Protocol):
             return
         if not self._leaving:
             self._leaving = True
-            self._transport.write(_frame(_GOAWAY, 0, 0, struct.pack(">II", self._last, 0)))
-        if not self._streams:
+            self._transport.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._accepted, NO_ERROR)))
+        self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        if self._leaving and not self._streams and not self._closed:
             self._transport.close()
 
     def abort(self) -> None:
@@ -235,328 +186,192 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closed:
             return
-        buffer = self._buffer + data if self._buffer else data
         try:
-            at = self._consume(buffer, 0 if self._greeted else self._greet(buffer))
-        except _ConnectionError as error:
-            self._fail(error.code)
-            return
-        self._buffer = buffer[at:] if at < len(buffer) else b""
+            self._reader.feed(data)
+        except ConnectionFault as fault:
+            self._closed = True
+            self._abandon_all()
+            self._transport.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._accepted, fault.code)))
+            self._transport.close()
 
-    def _greet(self, buffer: bytes) -> int:
-        if not PREFACE.startswith(buffer[: len(PREFACE)]):
-            raise _ConnectionError(_PROTOCOL_ERROR)
-        if len(buffer) < len(PREFACE):
-            return 0
-        self._greeted = True
-        return len(PREFACE)
-
-    def _consume(self, buffer: bytes, at: int) -> int:
-        """Handles the complete frames from `at` on; where the first incomplete one begins."""
-        if not self._greeted:
-            return 0
-        size_of = len(buffer)
-        while size_of - at >= 9:
-            size = buffer[at] << 16 | buffer[at + 1] << 8 | buffer[at + 2]
-            if size > _OUR_FRAME:
-                raise _ConnectionError(_FRAME_SIZE)
-            if size_of - at - 9 < size:
-                break
-            kind, flags = buffer[at + 3], buffer[at + 4]
-            stream = (buffer[at + 5] & 0x7F) << 24 | buffer[at + 6] << 16 | buffer[at + 7] << 8 | buffer[at + 8]
-            payload = buffer[at + 9 : at + 9 + size]
-            at += 9 + size
-            if self._headers is not None and kind != _CONTINUATION:
-                raise _ConnectionError(_PROTOCOL_ERROR)
-            handler = _FRAMES[kind] if kind < 10 else None
-            if handler:
-                handler(self, flags, stream, payload)
-            if self._closed:
-                return size_of
-        return at
-
-    def _fail(self, code: int) -> None:
-        self._closed = True
-        self._transport.write(_frame(_GOAWAY, 0, 0, struct.pack(">II", self._last, code)))
-        self._transport.close()
-
-    def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
-        payload = _unpadded(flags, payload)
-        if flags & _WITH_PRIORITY:
-            payload = payload[5:]
-        if number % 2 == 0:
-            raise _ConnectionError(_PROTOCOL_ERROR)
-        if flags & _END_HEADERS:
-            self._on_block(flags, number, payload)
-        else:
-            self._headers = (number, flags, payload)
-
-    def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
-        if self._headers is None or self._headers[0] != number:
-            raise _ConnectionError(_PROTOCOL_ERROR)
-        _, first, block = self._headers
-        block += payload
-        if len(block) > _MAX_HEADERS:
-            raise _ConnectionError(_CALM)
-        self._headers = (number, first, block)
-        if flags & _END_HEADERS:
-            self._headers = None
-            self._on_block(first, number, block)
-
-    def _on_block(self, flags: int, number: int, block: bytes) -> None:
-        head = self._heads.get(block) or self._decode(block)
+    def _on_headers(self, flags: int, number: int, block: bytes) -> None:
         stream = self._streams.get(number)
-        if stream is None:
-            if number <= self._last:
-                return  # trailers of a call that has ended
-            if self._leaving:
-                self._transport.write(_frame(_RESET, 0, number, struct.pack(">I", _REFUSED)))
-                return
-            # A call goes on when its client resets it, so what runs is counted apart from what is open.
-            limit = self._server.options.max_streams
-            if (limit and len(self._streams) >= limit) or self._running >= _MAX_RUNNING:
-                self._transport.write(_frame(_RESET, 0, number, struct.pack(">I", _REFUSED)))
-                return
-            self._last = number
-            stream = self._streams[number] = Stream(head, self._stream_window)
-        if flags & _END_STREAM:
-            self._on_request(number, stream)
-
-    def _decode(self, block: bytes) -> Head:
-        table = self._decoder.header_table
-        entries = table.dynamic_entries
-        before = (entries[0] if entries else None, len(entries), table.maxsize)
-        try:
-            fields = dict(self._decoder.decode(block, raw=True))
-        except (hpack.HPACKError, UnicodeDecodeError, IndexError):
-            raise _ConnectionError(_COMPRESSION) from None
-        head = _head(fields)
-        after = (entries[0] if entries else None, len(entries), table.maxsize)
-        if before[0] is after[0] and before[1:] == after[1:]:
-            if len(self._heads) < 64:
-                self._heads[block] = head
+        if stream is not None:
+            self._on_trailers(flags, stream, block)
+        elif number > self._last and number % 2:
+            self._open(flags, number, block)
         else:
-            self._heads.clear()
-        return head
+            self._blocks.trailers(block)  # the table of packed fields has to keep step
+            if number not in self._cut:
+                raise ConnectionFault(STREAM_CLOSED if number % 2 else PROTOCOL)
+
+    def _open(self, flags: int, number: int, block: bytes) -> None:
+        self._last = number
+        head = self._blocks.head(block)
+        if head is None or head.length == -2:
+            self._reset(number, PROTOCOL)
+            return
+        full = len(self._streams) + self._calls.orphans >= self._server.max_calls or self._sender.held > MAX_HELD
+        if self._leaving or full:
+            self._reset(number, REFUSED)
+            return
+        self._accepted = number
+        stream = self._streams[number] = Stream(number, head, self._sender.initial)
+        if flags & END_STREAM:
+            self._on_request(stream)
+
+    def _on_trailers(self, flags: int, stream: Stream, block: bytes) -> None:
+        well_formed = self._blocks.trailers(block)
+        if stream.complete:
+            self._reset(stream.number, STREAM_CLOSED)
+        elif not well_formed or not flags & END_STREAM:
+            self._reset(stream.number, PROTOCOL)
+        else:
+            self._on_request(stream)
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
-        self._received += len(payload)
-        if self._received >= 1 << 20:
-            self._transport.write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._received)))
-            self._received = self._running = 0
+        size = len(payload)
+        self._taken += size
+        if self._taken > MAX_WINDOW:
+            raise ConnectionFault(FLOW_CONTROL)
+        if flags & PADDED:
+            payload = unpadded(flags, payload)
         stream = self._streams.get(number)
         if stream is None or stream.complete:
-            if number > self._last or not number:
-                raise _ConnectionError(_PROTOCOL_ERROR)
+            self._on_stray_data(number, size)
             return
-        stream.data += _unpadded(flags, payload)
-        limit = self._server.options.max_message
-        if 0 <= limit < len(stream.data) - 5:
-            message = f"SERVER: Received message larger than max ({len(stream.data) - 5} vs. {limit})"
-            stream.complete = True
-            self._answer(number, stream, StatusError(RESOURCE_EXHAUSTED, message))
-        elif flags & _END_STREAM:
-            self._on_request(number, stream)
+        if not payload and not flags & END_STREAM:
+            self._idle.spend()
+        stream.weight += size
+        stream.data += payload
+        length, limit = stream.head.length, self._server.methods.max_message
+        if 0 <= length < len(stream.data):
+            self._reset(number, PROTOCOL)
+        elif 0 <= limit < len(stream.data) - 5:
+            self._calls.answer(stream, grpc.too_large(len(stream.data) - 5, limit))
+        elif flags & END_STREAM:
+            self._on_request(stream)
+
+    def _on_stray_data(self, number: int, size: int) -> None:
+        """Data where none may come any more."""
+        if number > self._last or not number % 2:
+            raise ConnectionFault(PROTOCOL)
+        self._idle.spend()
+        self._give_back(size)
+        if number not in self._cut:
+            self._reset(number, STREAM_CLOSED)
+
+    def _give_back(self, size: int) -> None:
+        """Lets the client send as much again as a request that is done with took."""
+        self._done_with += size
+        if self._done_with >= _GIVE_BACK:
+            self._transport.write(code_frame(WINDOW, 0, self._done_with))
+            self._taken -= self._done_with
+            self._done_with = 0
+
+    def _on_priority(self, flags: int, number: int, payload: bytes) -> None:
+        self._idle.spend()
+        check_priority(number, payload)
 
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
-        stream = self._streams.pop(number, None)
-        if stream and stream.task:
-            stream.task.cancel()
-        self._ended()
+        if number > self._last or not number % 2:
+            raise ConnectionFault(PROTOCOL)
+        (self._resets if number in self._streams else self._idle).spend()
+        self._forget(number)
 
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) % 6:
-            raise _ConnectionError(_PROTOCOL_ERROR if number else _FRAME_SIZE)
-        if flags & _ACK:
-            return
-        for at in range(0, len(payload), 6):
-            name, value = struct.unpack_from(">HI", payload, at)
+        if len(payload) % 6 or (flags & ACK and payload):
+            raise ConnectionFault(FRAME_SIZE)
+        self._resets.spend()  # a new window is given to each stream
+        for name, value in struct.iter_unpack(">HI", payload):
+            if (name == 2 and value > 1) or (name == 5 and not 16384 <= value < 1 << 24):
+                raise ConnectionFault(PROTOCOL)
             if name == 4:
-                if value > _OUR_WINDOW:
-                    raise _ConnectionError(_FLOW_CONTROL)
-                for stream in self._streams.values():
-                    stream.window += value - self._stream_window
-                self._stream_window = value
-            elif name == 5 and 16384 <= value < 1 << 24:
-                self._frame_size = value
-        self._transport.write(_frame(_SETTINGS, _ACK, 0, b""))
-        self._flush()
+                for stream in self._sender.resize(value, list(self._streams.values())):
+                    self._ended(stream)
+            elif name == 5:
+                self._sender.frame_size = value
+        if not flags & ACK:
+            self._transport.write(frame(SETTINGS, ACK, 0))
+
+    def _on_push(self, flags: int, number: int, payload: bytes) -> None:
+        raise ConnectionFault(PROTOCOL)
 
     def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 8:
-            raise _ConnectionError(_FRAME_SIZE)
-        if not flags & _ACK:
-            self._transport.write(_frame(_PING, _ACK, 0, payload))
+        self._idle.spend()
+        if not flags & ACK:
+            self._transport.write(frame(PING, ACK, 0, payload))
         elif payload == _FAREWELL:
             self._leave()
 
     def _on_go_away(self, flags: int, number: int, payload: bytes) -> None:
+        if len(payload) < 8:
+            raise ConnectionFault(FRAME_SIZE)
         self._leaving = True
-        self._ended()
+        self._close_if_left()
 
     def _on_window(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise _ConnectionError(_FRAME_SIZE)
-        size = struct.unpack(">I", payload)[0] & 0x7FFFFFFF
+        size = int.from_bytes(payload, "big") & MAX_WINDOW
+        self._idle.spend()
         if number:
-            stream = self._streams.get(number)
-            if stream:
-                stream.window += size
-        else:
-            self._window += size
-            if self._window > _OUR_WINDOW:
-                raise _ConnectionError(_FLOW_CONTROL)
-        self._flush()
+            self._widen(number, size)
+            return
+        if not size:
+            raise ConnectionFault(PROTOCOL)
+        for stream in self._sender.widen(size):
+            self._ended(stream)
 
-    # --- calls ---
+    def _widen(self, number: int, size: int) -> None:
+        """The client takes `size` bytes more of one answer."""
+        if number > self._last or not number % 2:
+            raise ConnectionFault(PROTOCOL)
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        stream.window += size
+        if not size or stream.window > MAX_WINDOW:
+            self._reset(number, FLOW_CONTROL if size else PROTOCOL)
+        elif stream.waiting:
+            self._calls.flush(stream)
 
-    def _on_request(self, number: int, stream: Stream) -> None:
-        if stream.complete:
+    # --- streams ---
+
+    def _on_request(self, stream: Stream) -> None:
+        """A request has arrived, whole."""
+        if 0 <= stream.head.length != len(stream.data):
+            self._reset(stream.number, PROTOCOL)
             return
         stream.complete = True
-        head = stream.head
-        if head.method != "POST" or not head.content_type.startswith("application/grpc"):
-            fields = _literal(":status", "405" if head.method != "POST" else "415")
-            self._finish(number, fields, b"", b"")
-            return
-        message = self._message(stream)
-        streaming = self._server.streaming.get(head.path)
-        if isinstance(message, StatusError):
-            self._answer(number, stream, message)
-        elif streaming:
-            stream.task = asyncio.ensure_future(self._stream_out(number, stream, streaming(message)))
+        self._idle.refill()
+        self._give_back(stream.weight)
+        self._calls.start(stream)
+
+    def _ended(self, stream: Stream) -> None:
+        """The answer has been sent; a client that is still asking is told to stop."""
+        if stream.complete:
+            self._idle.refill()
+            self._forget(stream.number)
         else:
-            self._call(number, stream, message)
+            self._reset(stream.number, NO_ERROR)
 
-    def _message(self, stream: Stream) -> bytes | StatusError:
-        """The one message of a request."""
-        if stream.head.path not in self._server.unary and stream.head.path not in self._server.streaming:
-            return StatusError(UNIMPLEMENTED, "")
-        data = stream.data
-        if len(data) < 5 or len(data) - 5 != int.from_bytes(data[1:5], "big"):
-            return StatusError(INTERNAL, "")
-        message = bytes(memoryview(data)[5:])
-        stream.data = bytearray()
-        if not data[0]:
-            return message
-        if stream.head.encoding not in ("gzip", "deflate"):
-            return StatusError(UNIMPLEMENTED, f"Compression algorithm {stream.head.encoding!r} is not supported")
-        try:
-            return zlib.decompress(message, 31 if stream.head.encoding == "gzip" else 15)
-        except zlib.error:
-            return StatusError(INTERNAL, "Failed to decompress the message")
+    def _reset(self, number: int, code: int) -> None:
+        self._transport.write(code_frame(RESET, number, code))
+        self._cut[number] = None
+        if len(self._cut) > _REMEMBERED:
+            del self._cut[next(iter(self._cut))]
+        self._forget(number)
 
-    def _call(self, number: int, stream: Stream, message: bytes) -> None:
-        result = self._server.unary[stream.head.path](message, stream.head.timeout, self._peer)
-        if isinstance(result, bytes | StatusError):
-            self._answer(number, stream, result)
+    def _forget(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is None:
             return
-        self._running += 1
-
-        def done(task: asyncio.Future) -> None:
-            self._running -= 1
-            if task.cancelled() or self._closed or self._streams.get(number) is not stream:
-                return
-            error = task.exception()
-            self._answer(number, stream, StatusError(INTERNAL, str(error)) if error else task.result())
-
-        asyncio.ensure_future(result).add_done_callback(done)
-
-    async def _stream_out(self, number: int, stream: Stream, messages: AsyncIterator[bytes]) -> None:
-        self._transport.write(_frame(_HEADERS, _END_HEADERS, number, _BEGIN))
-        try:
-            async for message in messages:
-                stream.pending += b"\0" + struct.pack(">I", len(message)) + message
-                self._flush()
-            error = None
-        except StatusError as failure:
-            error = failure
-        stream.trailers = _error_fields(error) if error else _END
-        self._flush()
-
-    def _answer(self, number: int, stream: Stream, result: Answer) -> None:
-        if isinstance(result, StatusError):
-            self._finish(number, _BEGIN + _error_fields(result), b"", b"")
-            return
-        body = b"\0" + struct.pack(">I", len(result)) + result
-        if len(body) <= self._frame_size and len(body) <= self._window and len(body) <= stream.window:
-            self._window -= len(body)
-            self._finish(number, _BEGIN, body, _END)
-            return
-        self._transport.write(_frame(_HEADERS, _END_HEADERS, number, _BEGIN))
-        stream.pending, stream.trailers = body, _END
-        self._flush()
-
-    def _finish(self, number: int, begin: bytes, body: bytes, end: bytes) -> None:
-        """A whole answer in one piece: `begin` alone, or with a body and `end`."""
-        if end:
-            self._transport.write(
-                _frame(_HEADERS, _END_HEADERS, number, begin)
-                + _frame(_DATA, 0, number, body)
-                + _frame(_HEADERS, _END_HEADERS | _END_STREAM, number, end)
-            )
-        else:
-            self._transport.write(_frame(_HEADERS, _END_HEADERS | _END_STREAM, number, begin))
-        self._streams.pop(number, None)
-        self._ended()
-
-    def _ended(self) -> None:
-        if self._leaving and not self._streams and not self._closed:
-            self._transport.close()
-
-    def _flush(self) -> None:
-        """Sends what flow control has held back and now allows."""
-        for number, stream in list(self._streams.items()):
-            while stream.pending:
-                size = min(len(stream.pending), self._frame_size, self._window, stream.window)
-                if size <= 0:
-                    break
-                self._transport.write(_frame(_DATA, 0, number, stream.pending[:size]))
-                stream.pending = stream.pending[size:]
-                self._window -= size
-                stream.window -= size
-            if stream.trailers and not stream.pending:
-                self._transport.write(_frame(_HEADERS, _END_HEADERS | _END_STREAM, number, stream.trailers))
-                self._streams.pop(number, None)
-        self._ended()
+        self._calls.abandon(stream)
+        if not stream.complete:
+            self._give_back(stream.weight)
+        self._close_if_left()
 
 
-_FRAMES: tuple = (
-    Connection._on_data,
-    Connection._on_headers,
-    None,
-    Connection._on_reset,
-    Connection._on_settings,
-    None,
-    Connection._on_ping,
-    Connection._on_go_away,
-    Connection._on_window,
-    Connection._on_continuation,
+_HANDLERS = (
+    *("_on_data", "_on_headers", "_on_priority", "_on_reset", "_on_settings"),
+    *("_on_push", "_on_ping", "_on_go_away", "_on_window"),
 )
-
-
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    if not flags & _PADDED:
-        return payload
-    if not payload or payload[0] >= len(payload):
-        raise _ConnectionError(_PROTOCOL_ERROR)
-    return payload[1 : len(payload) - payload[0]]
-
-
-def _head(fields: dict[bytes, bytes]) -> Head:
-    def text(name: bytes) -> str:
-        return bytes(fields.get(name, b"")).decode("latin-1")
-
-    return Head(
-        text(b":method"),
-        text(b":path"),
-        text(b"content-type"),
-        text(b"grpc-encoding"),
-        _timeout(text(b"grpc-timeout")),
-    )
-
-
-def _timeout(value: str) -> float | None:
-    if not value or value[-1] not in _UNITS or not (value[:-1].isascii() and value[:-1].isdecimal()):
-        return None
-    return int(value[:-1][:9]) * _UNITS[value[-1]]
