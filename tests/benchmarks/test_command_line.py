@@ -55,8 +55,20 @@ def test_up_takes_at_most_1_3_times_the_work_it_contains(tmp_path: Path, monkeyp
 
 def test_what_the_first_call_downloads_and_keeps(tmp_path: Path) -> None:
     """The figures before the README's first command."""
-    command = [requirements.find_uv(), "run", "--no-project", "--with", "pip", "pip", "download", "--quiet", "--no-deps"]
+    command = [
+        requirements.find_uv(),
+        "run",
+        "--no-project",
+        "--with",
+        "pip",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+    ]
     lock = ROOT / "requirements/train.txt"
     subprocess.run([*command, "--only-binary=:all:", f"--dest={tmp_path}", f"--requirement={lock}"], check=True)
-    print(f"\n./pipeline up downloads {files.size(tmp_path) / 1e9:.1f} GB; .venv has {files.size(ROOT / '.venv') / 2**30:.1f} GiB")
+    print(
+        f"\n./pipeline up downloads {files.size(tmp_path) / 1e9:.1f} GB; .venv has {files.size(ROOT / '.venv') / 2**30:.1f} GiB"
+    )
     assert files.size(tmp_path) < 0.5e9
