@@ -4,25 +4,31 @@ A model file defines, in this order:
 
     NAME                                what it is served as: /v1/models/NAME
     data() -> Data                      training and held-out data; deterministic, offline
-    network() -> keras.Model            the network, compiled
-    fit(network, data, callbacks)       fits it and returns Keras's History; passes `callbacks` on to Keras
+    network() -> keras.Model            the network; or any tf.Module, such as a SavedModel that was trained elsewhere
+    fit(network, data, callbacks)       fits it; passes `callbacks` on to Keras; returns Keras's History, a mapping of numbers by epoch, or
+                                        nothing. Left out where there is nothing to train
     serving(network)                    the signature: a tf.function with an input_signature, from what a client sends
-                                        (numbers, PNG or WAV bytes) to a dict of what it gets back
-    metrics(predictions, targets)       numbers by name, from the network's predictions on the held-out data
+                                        (numbers, text, PNG or WAV bytes) to a dict of what it gets back. Several: a dict of these by name,
+                                        "serving_default" among them
+    metrics(predictions, targets)       numbers by name, from what the signature answers to the held-out data. It is given `inputs` or
+                                        `weights`, too, if it names such a parameter. Without parameters it returns keras.metrics by name,
+                                        which are updated batch by batch: for predictions that do not fit in memory
     GATES                               what those numbers must meet: a candidate that does not is refused
     EXAMPLES                            inputs with their right answers: asked of every deployment
 
 It may define, too:
 
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
-    PREDICTIONS                         the output of the signature that metrics() is given; needed where there are several
+    PREDICTIONS                         the outputs that metrics() is given: a name, for an array, or several, for a dict. Left out: the only
+                                        output, or all of them by name. A dict, too, where the targets are one
     features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
     VARIANTS                            compressed forms of the model, each with what it must save and may cost
     SIGNATURE                           a number, raised to declare that clients must change
     refresh()                           brings its data, files below model/, up to date; the only part that may use the network
 
-It is seeded by the pipeline; anything else that is random in it makes two trainings of one commit differ.
-A file whose name begins with an underscore is shared code, not a model.
+It is seeded by the pipeline; anything else that is random in it makes two trainings of one commit differ. Only a few environment variables
+reach it (scripts/training/surroundings.py), and it may read no file outside of this repository and of the locked packages: what decides a
+release is in the release's name. A file whose name begins with an underscore is shared code, not a model.
 """
 
 import base64
@@ -35,10 +41,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-PARTS = ["NAME", "data", "network", "fit", "serving", "metrics", "GATES", "EXAMPLES"]
+PARTS = ["NAME", "data", "network", "serving", "metrics", "GATES", "EXAMPLES"]
 OPTIONAL = {
+    "fit": None,
     "LABELS": [],
     "PREDICTIONS": None,
     "features": lambda inputs: inputs,
@@ -49,21 +54,34 @@ OPTIONAL = {
 
 
 class ContractError(Exception):
-    """A model file that does not keep the contract; the message names the file and the defect."""
+    """A model file that does not keep the contract; the message names the file and the defect, `package` what it lacks to import."""
+
+    def __init__(self, message: str, package: str | None = None):
+        super().__init__(message)
+        self.package = package
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs as a client sends them (numbers, or an object array of bytes), and targets: the first dimension is the example."""
+    """Inputs as a client sends them, and what is true of them: the first dimension is the example.
 
-    inputs: np.ndarray
-    targets: np.ndarray
+    Each is an array (of numbers, strings or bytes; an object array of arrays where their lengths differ) or a mapping of names to arrays: the
+    signature's for inputs, the heads' for targets. Or `inputs` alone is a stream, for data that do not fit in memory: a tf.data.Dataset, or
+    anything that can be iterated more than once, of (inputs, targets) or (inputs, targets, weights), each an example or a batch.
+    `weights` says how much each example counts.
+    """
+
+    inputs: Any
+    targets: Any = None
+    weights: Any = None
 
 
 @dataclass(frozen=True)
 class Data:
-    train: Split
-    held_out: Split
+    """`train` may be left out where there is no fit()."""
+
+    train: Split | None = None
+    held_out: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -109,15 +127,25 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Example:
-    """Named inputs of the signature, its right answers, and how far (absolute) a number in an answer may be off.
+class Tolerance:
+    """How far a float may be off: by `absolute`, or by the share `relative` of the right answer, whichever is more."""
 
-    Values are nested lists, as in TensorFlow Serving's REST API: numbers, strings, or {"b64": "…"} for bytes.
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """Named inputs of a signature, its right answers, and how far (absolute) a float in an answer may be off; all else is exact.
+
+    Values are arrays or nested lists, as in TensorFlow Serving's REST API: numbers, strings, or {"b64": "…"} for bytes. `tolerance` may be
+    a Tolerance, or a mapping of outputs to either.
     """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
-    tolerance: float
+    tolerance: float | Tolerance | Mapping[str, float | Tolerance] = 0.0
+    signature: str = "serving_default"
 
 
 def b64(file: str) -> dict[str, str]:
@@ -132,8 +160,8 @@ def load(module: str) -> ModuleType:
         loaded = importlib.import_module(f"model.{module}")
     except SyntaxError as error:
         raise ContractError(f"{os.path.relpath(error.filename or '')}, line {error.lineno}: {error.msg}") from None
-    except Exception as error:
-        raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    except ImportError as error:
+        raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}", error.name) from error
     if missing := [part for part in PARTS if not hasattr(loaded, part)]:
         raise ContractError(f"{file} defines no {' and no '.join(missing)}")
     for part, default in OPTIONAL.items():
@@ -148,6 +176,13 @@ def _check(file: str, loaded: ModuleType) -> None:
         raise ContractError(
             f"{file}: NAME {loaded.NAME!r} may hold only letters, digits, '_', '.' and '-': it is part of a URL"
         )
+    if str(loaded.NAME) in (".", ".."):
+        raise ContractError(f"{file}: NAME {loaded.NAME!r} is the name of a folder")
+    for part in ("data", "network", "serving", "metrics"):
+        if not callable(getattr(loaded, part)):
+            raise ContractError(f"{file}: {part} must be a function")
+    if not all(isinstance(label, str) for label in loaded.LABELS):
+        raise ContractError(f"{file}: LABELS must be a list of strings")
     if not loaded.GATES:
         raise ContractError(f"{file}: GATES is empty: a model without a gate is never released")
     for gate in loaded.GATES:

@@ -5,7 +5,7 @@ import argparse
 from scripts.environments import lookup
 from scripts.release import served
 from scripts.release.releases import Release
-from scripts.training import judgement, models
+from scripts.training import models, stages
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -26,8 +26,7 @@ def run(model: list[str] | None, against: list[str] | None) -> int:
     releases, refused = {name: _read_served(name) for name in against or []}, []
     for module in models.chosen(model):
         try:
-            with console.stage("evaluate") as stage:
-                stage.result = judgement.evaluate(module, releases)
+            stages.evaluate(module, releases)
         except YourTurn as error:  # the other models' tables are worth seeing too
             refused.append(error)
     if refused:

@@ -1,6 +1,6 @@
 """Writes the release: build/release/models/NAME/VERSION/ for TensorFlow Serving, and build/release/release.json"""
 
-from scripts.training import exporting, models
+from scripts.training import models, stages
 from scripts.workspace import console
 
 NEEDS = "train"
@@ -9,7 +9,6 @@ add_arguments = models.add_argument
 
 
 def run(model: list[str] | None) -> int:
-    with console.stage("export") as stage:
-        stage.result = exporting.export(models.chosen(model))
+    stages.export(models.chosen(model))
     console.say("next: ./pipeline deploy local")
     return 0

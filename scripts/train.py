@@ -1,6 +1,6 @@
-"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json"""
+"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json; what can be checked before is, of all models, before the first"""
 
-from scripts.training import fitting, models
+from scripts.training import models, stages
 from scripts.workspace import console
 
 NEEDS = "train"
@@ -9,8 +9,9 @@ add_arguments = models.add_argument
 
 
 def run(model: list[str] | None) -> int:
-    for module in models.chosen(model):
-        with console.stage("train") as stage:
-            stage.result = fitting.train(module)
+    modules = models.chosen(model)
+    stages.check(modules)
+    for module in modules:
+        stages.train(module)
     console.say("next: ./pipeline evaluate")
     return 0

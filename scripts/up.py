@@ -4,16 +4,16 @@ import argparse
 import json
 import os
 import shlex
-from types import FunctionType
 
 from scripts.environments import delivery, deployment, local, node
+from scripts.environments.client import Question
 from scripts.environments.delivery import Target
 from scripts.environments.local import Local
 from scripts.ledger import entries, kubectl, promotion
 from scripts.ledger.entries import Entry
-from scripts.release import acceptance, engine, images, pushing, releases
+from scripts.release import acceptance, engine, identity, images, pushing, releases
 from scripts.release.releases import Release
-from scripts.training import exporting, fitting, isolation, judgement, models
+from scripts.training import models, stages
 from scripts.workspace import checkout, console, files, requirements
 from scripts.workspace.errors import YourTurn
 
@@ -57,30 +57,36 @@ def _reusable(modules: list[str]) -> Release | None:
         release.check_files()
     except YourTurn:
         return None
-    if release.id != releases.identity(modules) or (release.document["dirty"] and not checkout.read().dirty):
+    if release.id != identity.of_release(modules) or (release.document["dirty"] and not checkout.read().dirty):
         return None
     console.say(f"  reused     release {release.name}: nothing that decides its answers has changed")
     return release
 
 
 def _make(modules: list[str]) -> Release:
-    for module in modules:
-        _stage("train", "history.json", module, fitting.train)
-        _stage("evaluate", "evaluation.json", module, judgement.evaluate)
-    with console.stage("export") as stage:
-        stage.result = isolation.isolated(exporting.export, modules)
+    """Each stage that is due: judging again trains nothing."""
+    untrained = [module for module in modules if not _is_done("train", module, "history.json")]
+    if due := [module for module in modules if module in untrained or not _is_done("evaluate", module, "evaluation.json")]:
+        stages.check(due)
+    for module in due:
+        if module in untrained:
+            stages.train(module)
+        stages.evaluate(module, {})
+    stages.export(modules)
     return releases.read()
 
 
-def _stage(verb: str, file: str, module: str, work: FunctionType) -> None:
+def _is_done(verb: str, module: str, file: str) -> bool:
+    """Whether `file` is of this very code; else says what changed."""
     try:
-        if models.record(module, file, verb).get("passed", True):
-            console.say(f"  {verb:<10} {module}: reused, {file} is of this very code")
-            return
-    except YourTurn:
-        pass
-    with console.stage(verb) as stage:
-        stage.result = isolation.isolated(work, module)
+        done = models.record(module, file, verb).get("passed", True)
+    except YourTurn as error:
+        if (models.folder(module) / file).exists():
+            console.say(f"  {verb:<10} {module}: again, since {error.problem}")
+        return False
+    if done:
+        console.say(f"  {verb:<10} {module}: reused, {file} is of this very code")
+    return done
 
 
 def _contain(release: Release) -> None:
@@ -132,9 +138,9 @@ def _say_how_to_ask(here: Local, release: Release) -> None:
     """A curl line that works when pasted: the row format where the model has one input, else the column format. A long body is a file."""
     endpoint = here.endpoint()
     for model in release.models:
-        url = f"http://localhost:{endpoint.rest_port}/v1/models/{model['name']}:predict"
-        inputs = model["examples"][0]["inputs"]
-        body = json.dumps({"instances": next(iter(inputs.values()))} if len(inputs) == 1 else {"inputs": inputs})
+        question = Question(model, model["examples"][0])
+        url, inputs = f"http://localhost:{endpoint.rest_port}{question.path}", question.example["inputs"]
+        body = json.dumps(question.body if len(question.body["inputs"]) > 1 else {"instances": next(iter(inputs.values()))})
         if len(body) > LONG:
             file = local.FOLDER / f"request-{model['name']}.json"
             files.write(file, body)

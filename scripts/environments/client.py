@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import math
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,47 @@ FIELDS = {
     "string": (7, "string_val"),
     "int64": (9, "int64_val"),
     "bool": (10, "bool_val"),
+    "float16": (19, "half_val"),
+    "uint32": (22, "uint32_val"),
+    "uint64": (23, "uint64_val"),
 }
 
 
 class NoAnswer(Exception):
     """The server refused, failed or could not be reached; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A golden example of a model, as release.json has both: asked by REST or by gRPC."""
+
+    model: dict[str, Any]
+    example: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"/v1/models/{self.model['name']}:predict"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """In the column format; the default signature need not be named."""
+        named = {"signature_name": self._signature} if self._signature else {}
+        return named | {"inputs": self.example["inputs"]}
+
+    @property
+    def _signature(self) -> str:
+        return self.example.get("signature", "")
+
+    def request(self) -> Any:
+        """The PredictRequest of PREDICT."""
+        from scripts.environments import serving_pb2 as pb
+
+        spec = pb.ModelSpec(name=self.model["name"], signature_name=self._signature)
+        request = pb.PredictRequest(model_spec=spec)
+        signature = self.model.get("signatures", {}).get(self._signature) or self.model["signature"]
+        for name, value in self.example["inputs"].items():
+            _fill(request.inputs[name], value, signature["inputs"][name]["dtype"])
+        return request
 
 
 @dataclass(frozen=True)
@@ -50,17 +87,17 @@ class Endpoint:
         """The signatures of `model`; an answer means that it is loaded."""
         return self._rest("GET", f"/v1/models/{model}/metadata")
 
-    def predict_by_rest(self, model: str, inputs: dict[str, Any]) -> Any:
+    def predict_by_rest(self, question: Question) -> Any:
         """The `outputs` of the latest version; a single output comes without its name."""
-        return self._rest("POST", f"/v1/models/{model}:predict", json.dumps({"inputs": inputs}))["outputs"]
+        return self._rest("POST", question.path, json.dumps(question.body))["outputs"]
 
-    def predict_by_grpc(self, model: str, inputs: dict[str, Any], dtypes: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    def predict_by_grpc(self, question: Question) -> tuple[int, dict[str, Any]]:
         """The version that answered, and its outputs by name, written as REST would write them."""
         import grpc  # 0.1 s, and many verbs ask nothing
 
         from scripts.environments import serving_pb2 as pb
 
-        request = predict_request(model, inputs, dtypes)
+        request = question.request()
         with grpc.insecure_channel(
             f"{self.host}:{self.grpc_port}", [("grpc.max_receive_message_length", -1)]
         ) as channel:
@@ -92,16 +129,6 @@ class Endpoint:
         return document
 
 
-def predict_request(model: str, inputs: dict[str, Any], dtypes: dict[str, str]):
-    """The PredictRequest of PREDICT, from inputs as REST takes them."""
-    from scripts.environments import serving_pb2 as pb
-
-    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model))
-    for name, value in inputs.items():
-        _fill(request.inputs[name], value, dtypes[name])
-    return request
-
-
 def _fill(tensor, value: Any, dtype: str) -> None:
     if dtype not in FIELDS:
         raise YourTurn(
@@ -111,7 +138,10 @@ def _fill(tensor, value: Any, dtype: str) -> None:
     tensor.dtype, field = FIELDS[dtype]
     for size in _shape(value):
         tensor.tensor_shape.dim.add(size=size)
-    getattr(tensor, field).extend(_scalars(value))
+    values = list(_scalars(value))
+    if dtype == "float16":
+        values = struct.unpack(f"<{len(values)}H", struct.pack(f"<{len(values)}e", *values))
+    getattr(tensor, field).extend(values)
 
 
 def _shape(value: Any) -> list[int]:
@@ -137,6 +167,8 @@ def _read(name: str, tensor) -> Any:
     values = list(getattr(tensor, field))
     if values and len(values) < math.prod(shape):  # TensorFlow may leave out repetitions of the last value
         values += values[-1:] * (math.prod(shape) - len(values))
+    if field == "half_val":
+        values = list(struct.unpack(f"<{len(values)}e", struct.pack(f"<{len(values)}H", *values)))
     if field == "string_val":
         values = [
             {"b64": base64.b64encode(v).decode()} if name.endswith("_bytes") else v.decode(errors="replace")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"scripts/environments/serving.proto\x12\x10pipeline.serving\"]\n\tModelSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07version\x18\x02 \x01(\x0b\x32\x19.pipeline.serving.Version\x12\x16\n\x0esignature_name\x18\x03 \x01(\t\"\x18\n\x07Version\x12\r\n\x05value\x18\x01 \x01(\x03\"1\n\x05Shape\x12(\n\x03\x64im\x18\x02 \x03(\x0b\x32\x1b.pipeline.serving.Dimension\"\x19\n\tDimension\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\xcf\x01\n\x06Tensor\x12\r\n\x05\x64type\x18\x01 \x01(\x05\x12-\n\x0ctensor_shape\x18\x02 \x01(\x0b\x32\x17.pipeline.serving.Shape\x12\x16\n\x0etensor_content\x18\x04 \x01(\x0c\x12\x11\n\tfloat_val\x18\x05 \x03(\x02\x12\x12\n\ndouble_val\x18\x06 \x03(\x01\x12\x0f\n\x07int_val\x18\x07 \x03(\x05\x12\x12\n\nstring_val\x18\x08 \x03(\x0c\x12\x11\n\tint64_val\x18\n \x03(\x03\x12\x10\n\x08\x62ool_val\x18\x0b \x03(\x08\"\xc8\x01\n\x0ePredictRequest\x12/\n\nmodel_spec\x18\x01 \x01(\x0b\x32\x1b.pipeline.serving.ModelSpec\x12<\n\x06inputs\x18\x02 \x03(\x0b\x32,.pipeline.serving.PredictRequest.InputsEntry\x1aG\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.pipeline.serving.Tensor:\x02\x38\x01\"\xcd\x01\n\x0fPredictResponse\x12?\n\x07outputs\x18\x01 \x03(\x0b\x32..pipeline.serving.PredictResponse.OutputsEntry\x12/\n\nmodel_spec\x18\x02 \x01(\x0b\x32\x1b.pipeline.serving.ModelSpec\x1aH\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.pipeline.serving.Tensor:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"scripts/environments/serving.proto\x12\x10pipeline.serving\"]\n\tModelSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07version\x18\x02 \x01(\x0b\x32\x19.pipeline.serving.Version\x12\x16\n\x0esignature_name\x18\x03 \x01(\t\"\x18\n\x07Version\x12\r\n\x05value\x18\x01 \x01(\x03\"1\n\x05Shape\x12(\n\x03\x64im\x18\x02 \x03(\x0b\x32\x1b.pipeline.serving.Dimension\"\x19\n\tDimension\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x89\x02\n\x06Tensor\x12\r\n\x05\x64type\x18\x01 \x01(\x05\x12-\n\x0ctensor_shape\x18\x02 \x01(\x0b\x32\x17.pipeline.serving.Shape\x12\x16\n\x0etensor_content\x18\x04 \x01(\x0c\x12\x11\n\tfloat_val\x18\x05 \x03(\x02\x12\x12\n\ndouble_val\x18\x06 \x03(\x01\x12\x0f\n\x07int_val\x18\x07 \x03(\x05\x12\x12\n\nstring_val\x18\x08 \x03(\x0c\x12\x11\n\tint64_val\x18\n \x03(\x03\x12\x10\n\x08\x62ool_val\x18\x0b \x03(\x08\x12\x10\n\x08half_val\x18\r \x03(\x05\x12\x12\n\nuint32_val\x18\x10 \x03(\r\x12\x12\n\nuint64_val\x18\x11 \x03(\x04\"\xc8\x01\n\x0ePredictRequest\x12/\n\nmodel_spec\x18\x01 \x01(\x0b\x32\x1b.pipeline.serving.ModelSpec\x12<\n\x06inputs\x18\x02 \x03(\x0b\x32,.pipeline.serving.PredictRequest.InputsEntry\x1aG\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.pipeline.serving.Tensor:\x02\x38\x01\"\xcd\x01\n\x0fPredictResponse\x12?\n\x07outputs\x18\x01 \x03(\x0b\x32..pipeline.serving.PredictResponse.OutputsEntry\x12/\n\nmodel_spec\x18\x02 \x01(\x0b\x32\x1b.pipeline.serving.ModelSpec\x1aH\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.pipeline.serving.Tensor:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,13 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIMENSION']._serialized_start=228
   _globals['_DIMENSION']._serialized_end=253
   _globals['_TENSOR']._serialized_start=256
-  _globals['_TENSOR']._serialized_end=463
-  _globals['_PREDICTREQUEST']._serialized_start=466
-  _globals['_PREDICTREQUEST']._serialized_end=666
-  _globals['_PREDICTREQUEST_INPUTSENTRY']._serialized_start=595
-  _globals['_PREDICTREQUEST_INPUTSENTRY']._serialized_end=666
-  _globals['_PREDICTRESPONSE']._serialized_start=669
-  _globals['_PREDICTRESPONSE']._serialized_end=874
-  _globals['_PREDICTRESPONSE_OUTPUTSENTRY']._serialized_start=802
-  _globals['_PREDICTRESPONSE_OUTPUTSENTRY']._serialized_end=874
+  _globals['_TENSOR']._serialized_end=521
+  _globals['_PREDICTREQUEST']._serialized_start=524
+  _globals['_PREDICTREQUEST']._serialized_end=724
+  _globals['_PREDICTREQUEST_INPUTSENTRY']._serialized_start=653
+  _globals['_PREDICTREQUEST_INPUTSENTRY']._serialized_end=724
+  _globals['_PREDICTRESPONSE']._serialized_start=727
+  _globals['_PREDICTRESPONSE']._serialized_end=932
+  _globals['_PREDICTRESPONSE_OUTPUTSENTRY']._serialized_start=860
+  _globals['_PREDICTRESPONSE_OUTPUTSENTRY']._serialized_end=932
 # @@protoc_insertion_point(module_scope)

@@ -1,27 +1,47 @@
 """Golden examples: values as in TensorFlow Serving's REST API (nested lists; {"b64": …} for bytes), compared within a tolerance."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-
-def difference(expected: Any, actual: Any, tolerance: float, path: str = "") -> str | None:
-    """Where and how `actual` is not `expected`, in words; None if it is. Numbers may be off by `tolerance` (absolute)."""
-    if isinstance(expected, dict) and isinstance(actual, dict) and expected.keys() == actual.keys():
-        parts = ((f"{path}.{key}" if path else key, expected[key], actual[key]) for key in expected)
-    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        parts = ((f"{path}[{i}]", e, a) for i, (e, a) in enumerate(zip(expected, actual, strict=True)))
-    else:
-        return None if _equal(expected, actual, tolerance) else f"{path} is {_short(actual)}, not {_short(expected)}"
-    return next((found for name, e, a in parts if (found := difference(e, a, tolerance, name))), None)
+# How far a float may be off: a number, absolute; or {"absolute": …, "relative": …}, whichever is more. All else is exact.
+Allowed = float | Mapping[str, float]
 
 
-def _equal(expected: Any, actual: Any, tolerance: float) -> bool:
+def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Allowed | Mapping[str, Allowed]) -> str | None:
+    """Where and how the outputs `actual` are not `expected`, in words; None if they are. `tolerance` may be a mapping of outputs."""
+    if lacking := expected.keys() - actual.keys():
+        return f"there is no output {sorted(lacking)[0]!r}, but {', '.join(map(repr, sorted(actual)))}"
+    if surplus := actual.keys() - expected.keys():
+        return f"output {sorted(surplus)[0]!r} is not among {', '.join(map(repr, sorted(expected)))}"
+    found = (_difference(expected[name], actual[name], *allowed(tolerance, name), name) for name in expected)
+    return next(filter(None, found), None)
+
+
+def allowed(tolerance: Allowed | Mapping[str, Allowed], output: str) -> tuple[float, float]:
+    """How far a float of `output` may be off: absolute and relative."""
+    if isinstance(tolerance, Mapping) and not tolerance.keys() <= {"absolute", "relative"}:
+        return allowed(tolerance.get(output, 0.0), output)
+    if isinstance(tolerance, Mapping):
+        return tolerance.get("absolute", 0.0), tolerance.get("relative", 0.0)
+    return tolerance, 0.0
+
+
+def _difference(expected: Any, actual: Any, absolute: float, relative: float, path: str) -> str | None:
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
+        found = (_difference(e, a, absolute, relative, f"{path}[{i}]") for i, (e, a) in pairs)
+        return next(filter(None, found), None)
+    if _equal(expected, actual, absolute, relative):
+        return None
+    return f"{path} is {_short(actual)}, not {_short(expected)}"
+
+
+def _equal(expected: Any, actual: Any, absolute: float, relative: float) -> bool:
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (expected, actual))
-    return (
-        math.isclose(expected, actual, rel_tol=0, abs_tol=tolerance)
-        if numbers
-        else type(expected) is type(actual) and expected == actual
-    )
+    if numbers and isinstance(actual, float):
+        return abs(actual - expected) <= max(absolute, relative * abs(expected))
+    return expected == actual if numbers else type(expected) is type(actual) and expected == actual
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,6 @@
 """A release: a folder with `release.json` and `models/NAME/VERSION/`, named by a hash of everything that decides its answers."""
 
 import functools
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,6 @@ CANDIDATE = Path("build/release")  # a link to the newest of:
 STORE = Path("build/releases")  # every release exported here, each in a folder VERSION-ID
 SCHEMA = Path(__file__).with_name("release.schema.json")
 EXPORT_AGAIN = "./pipeline up, or ./pipeline train && ./pipeline evaluate && ./pipeline export"
-# Files that decide what a release answers, beside those of its models. Pure machinery (the verbs around them) is left out.
-DECIDING = [
-    "requirements/train.txt",
-    "scripts/training/*.py",
-    "scripts/release/golden.py",
-    "serving/Dockerfile",
-    "serving/*.config",
-]
-
-
 # What is noted in a release.json once the release is made: where it is, and what it was compared with. No part of what it is.
 NOTED = {"image", "volume", "artifacts", "against"}
 
@@ -130,25 +119,6 @@ def _validator():
     import fastjsonschema
 
     return fastjsonschema.compile(json.loads(SCHEMA.read_text()))
-
-
-def identity(models: list[str]) -> str:
-    """SHA-256 of everything that decides the answers of a release of `models`; known before anything is trained."""
-    digest = hashlib.sha256("\n".join(models).encode())
-    for path in _deciding_files(models):
-        digest.update(f"\n{path}\n{files.sha256(path)}".encode())
-    return digest.hexdigest()
-
-
-def _deciding_files(models: list[str]) -> list[Path]:
-    """A file in model/ counts unless it belongs to a model that this release does not serve."""
-    others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(models)
-    ours = [
-        p
-        for p in Path("model").rglob("*")
-        if p.is_file() and p.parts[1].removesuffix(".py") not in others and "__pycache__" not in p.parts
-    ]
-    return sorted(ours) + [path for pattern in DECIDING for path in sorted(Path().glob(pattern))]
 
 
 def stored(which: str) -> Release:

@@ -17,14 +17,18 @@ def write(folder: Path, model: ModuleType, evaluation: dict, history: dict, pred
 
     summary.md beside it is the same for the page of a workflow's run, where GitHub draws the plots itself.
     """
-    _plot_loss(folder / "loss.png", history["loss"])
-    plots, drawn = {"loss by epoch": "loss.png"}, {"loss.png": charts.loss(history["loss"])}
-    if model.LABELS:
+    plots, drawn = {}, {}
+    if loss := history["curves"].get("loss"):
+        _plot_loss(folder / "loss.png", loss)
+        plots, drawn = {"loss by epoch": "loss.png"}, {"loss.png": charts.loss(loss)}
+    if not isinstance(predictions, np.ndarray) or not isinstance(held_out.targets, np.ndarray):
+        pass
+    elif model.LABELS and predictions.ndim == 2 and predictions.shape[1] == len(model.LABELS) and held_out.targets.ndim == 1:
         _plot_confusion(folder / "confusion.png", model.LABELS, predictions, held_out.targets)
         _plot_worst(folder / "errors.png", model, predictions, held_out)
         plots |= {"confusion matrix": "confusion.png", "worst errors": "errors.png"}
         drawn["confusion.png"] = charts.confusion(model.LABELS, predictions, held_out.targets)
-    else:
+    elif predictions.shape == held_out.targets.shape:
         _plot_predictions(folder / "predictions.png", predictions, held_out.targets)
         plots |= {"predicted against true": "predictions.png"}
         drawn["predictions.png"] = charts.predictions(predictions, held_out.targets)
@@ -47,7 +51,7 @@ def _text(model: ModuleType, evaluation: dict[str, Any], history: dict[str, Any]
             "",
             (model.__doc__ or "").strip(),
             "",
-            f"Release `{evaluation['id'][:12]}`, {len(history['loss'])} epochs in {history['seconds']:.1f} s.",
+            f"Release `{evaluation['id'][:12]}`, {len(history['curves'].get('loss', []))} epochs in {history['seconds']:.1f} s.",
             "",
             "## Gates, on held-out data",
             "",
@@ -124,7 +128,7 @@ def _plot_worst(path: Path, model: ModuleType, scores: np.ndarray, held_out) -> 
     if not len(worst):
         figure.savefig(path)
         return
-    seen = np.asarray(model.features(held_out.inputs[worst]))
+    seen = np.asarray(model.features(held_out.inputs(list(map(int, worst)))))
     for axes, index, picture in zip(
         figure.subplots(-(-len(worst) // 6), 6, squeeze=False).flat, worst, seen, strict=False
     ):

@@ -6,17 +6,17 @@ run that was cut off before it was done is made again.
 
 from scripts.github import attestations
 from scripts.ledger import overlays
-from scripts.release import engine, images, releases
+from scripts.release import engine, identity, images, releases
 from scripts.release.releases import Release
 from scripts.workspace import actions, console, files, remote, settings
 from scripts.workspace.errors import YourTurn
 
 
 def run() -> int:
-    identity = releases.identity(settings.read().models)
+    wanted = identity.of_release(settings.read().models)
     with console.stage("find") as stage:
-        release, why_not = _find(identity)
-        stage.result = f"release {identity[:12]} {'is in the registry' if release else why_not}"
+        release, why_not = _find(wanted)
+        stage.result = f"release {wanted[:12]} {'is in the registry' if release else why_not}"
     if release:
         folder = releases.CANDIDATE.with_name("found") / release.label
         files.write_json(folder / "release.json", release.document)
@@ -35,14 +35,14 @@ def _says_wanted() -> bool:
     return wanted
 
 
-def _find(identity: str) -> tuple[Release | None, str]:
+def _find(wanted: str) -> tuple[Release | None, str]:
     name = images.name()
     if "/" not in name:
         return None, "is looked for nowhere: there is no registry"
-    digest, problem = _digest(f"{name}:{identity[:12]}")
+    digest, problem = _digest(f"{name}:{wanted[:12]}")
     if not digest:
         return None, problem
-    release = _in_ledger(identity)
+    release = _in_ledger(wanted)
     if not release or release.image != (name, digest):
         return None, "is in the registry, but as that in no ledger"
     try:
@@ -61,13 +61,13 @@ def _digest(reference: str) -> tuple[str | None, str]:
         return None, f"is not known: {error.problem}"
 
 
-def _in_ledger(identity: str) -> Release | None:
+def _in_ledger(wanted: str) -> Release | None:
     """Origin's may be ahead of the push that is at work here."""
     try:
         origin = [remote.fetch(remote.branch())]
     except YourTurn:  # a clone of nothing
         origin = []
     try:
-        return overlays.Overlay(overlays.first()).find(identity, "HEAD", *origin)
+        return overlays.Overlay(overlays.first()).find(wanted, "HEAD", *origin)
     except YourTurn:
         return None

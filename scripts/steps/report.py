@@ -11,7 +11,7 @@ from typing import Any
 from scripts.github import sticky
 from scripts.ledger import overlays, rendering
 from scripts.ledger.overlays import Overlay
-from scripts.release import releases
+from scripts.release import identity
 from scripts.release.releases import Release
 from scripts.reports import wording
 from scripts.steps import REPORT
@@ -53,7 +53,7 @@ def _model(base: str) -> list[str]:
     first = overlays.first()
     before = Overlay(first).release(base) if git.show(base, f"k8s/overlays/{first}/kustomization.yaml") else None
     modules = models.chosen(None)
-    name = releases.identity(modules)[:12]
+    name = identity.of_release(modules)[:12]
     if before and before.name == name:
         head = f"**Release `{name}`** stays: nothing that decides its answers changes, so nothing is trained or built."
     else:

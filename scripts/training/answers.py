@@ -1,64 +1,79 @@
-"""What a model answers, asked as a client asks: through its signature; and its values as TensorFlow Serving's REST API writes them."""
+"""A model's own questions and answers: EXAMPLES, as TensorFlow Serving's REST API writes them."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.workspace.errors import YourTurn
+import numpy as np
+import tensorflow as tf
 
-if TYPE_CHECKING:
-    import numpy as np
-
-BATCH = 64  # of a request: small enough for any model's memory, large enough that the asking costs nothing
-
-
-def ask(function: Callable, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs of `function` (one tensor → tensors by name) for all of `inputs`, by name."""
-    import numpy as np
-    import tensorflow as tf
-
-    batches = [function(tf.constant(inputs[i : i + BATCH])) for i in range(0, len(inputs), BATCH)]
-    return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+from model import Tolerance
+from scripts.release import golden
+from scripts.training.faults import mistake
+from scripts.training.signatures import DEFAULT, Signature
 
 
-def predictions(module: str, model: ModuleType, outputs: dict[str, np.ndarray]) -> np.ndarray:
-    """The output that metrics() is given. Raises YourTurn where the model file does not say which one that is."""
-    if model.PREDICTIONS in outputs:
-        return outputs[model.PREDICTIONS]
-    if model.PREDICTIONS is None and len(outputs) == 1:
-        return next(iter(outputs.values()))
-    problem = f"model/{module}.py: PREDICTIONS is {model.PREDICTIONS!r}, and the signature's outputs are {', '.join(sorted(outputs))}"
-    raise YourTurn(problem, f"edit model/{module}.py: PREDICTIONS must be one of them")
+def of_examples(model: ModuleType, signatures: dict[str, Signature]) -> list[dict[str, Any]]:
+    """EXAMPLES as release.json has them, with what the signatures answer. Raises YourTurn for one that they do not take."""
+    return [_answered(model, number, example, signatures) for number, example in enumerate(model.EXAMPLES, 1)]
 
 
-def by_name(signature: Any) -> Callable:
-    """A loaded SavedModel's signature as a function of its only input."""
-    name = next(iter(signature.structured_input_signature[1]))
-    return lambda tensor: signature(**{name: tensor})
+def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
+    """Refuses answers that are not near enough to those of the model file."""
+    for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
+        if found := golden.difference(_plain(example.outputs), answered["outputs"], answered["tolerance"]):
+            raise mistake(model, f"the exported model answers example {number} wrongly: {found}")
 
 
-def specs(named: dict[str, Any]) -> dict[str, Any]:
-    """One side of a signature, as release.json has it."""
-    return {
-        name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list() if spec.shape.rank is not None else None}
-        for name, spec in sorted(named.items())
-    }
+def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:
+    """The same, of an untrained network: names, types and shapes."""
+    for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
+        expected, answers = (_form(_plain(outputs)) for outputs in (example.outputs, answered["outputs"]))
+        if found := golden.difference(expected, answers, 0.0):
+            raise mistake(model, f"the outputs of example {number} are not as the signature's: {found}")
 
 
-def signature(serving: Any) -> dict[str, Any]:
-    """The signature of a tf.function with an input_signature, as release.json has it."""
-    named = {spec.name: spec for spec in serving.input_signature}
-    return {"inputs": specs(named), "outputs": specs(serving.get_concrete_function().structured_outputs)}
+def _answered(model: ModuleType, number: int, example: Any, signatures: dict[str, Signature]) -> dict[str, Any]:
+    if example.signature not in signatures:
+        problem = f"example {number} asks the signature {example.signature!r}; there is {', '.join(map(repr, signatures))}"
+        raise mistake(model, problem)
+    signature, inputs = signatures[example.signature], _plain(example.inputs)
+    outputs = ask(model, number, signature, inputs)
+    named = {} if example.signature == DEFAULT else {"signature": example.signature}
+    return named | {"inputs": inputs, "outputs": outputs, "tolerance": _tolerance(model, number, example, signature)}
 
 
-def tensors(values: Any, signature: dict[str, Any]) -> dict[str, Any]:
+def ask(model: ModuleType, number: int, signature: Signature, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What `signature` answers to the JSON values `inputs`, written as JSON values. Raises YourTurn where it takes them not."""
+    try:
+        outputs = signature.call(tensors(inputs, signature.document))
+        return {name: to_json(name, value) for name, value in sorted(outputs.items())}
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise mistake(model, f"its signature does not take example {number}: {error}") from error
+
+
+def _tolerance(model: ModuleType, number: int, example: Any, signature: Signature) -> Any:
+    if isinstance(example.tolerance, Mapping) and (unknown := example.tolerance.keys() - signature.outputs.keys()):
+        raise mistake(model, f"example {number} has a tolerance for {sorted(unknown)[0]!r}, which is no output")
+    return tolerances(example)
+
+
+def tolerances(example: Any) -> Any:
+    """The tolerance of an example as release.json has it: a number, an absolute and a relative one, or either by output."""
+    given = example.tolerance
+    return {name: _allowed(one) for name, one in given.items()} if isinstance(given, Mapping) else _allowed(given)
+
+
+def _allowed(given: float | Tolerance) -> Any:
+    return {"absolute": given.absolute, "relative": given.relative} if isinstance(given, Tolerance) else given
+
+
+def tensors(values: Mapping[str, Any], signature: dict[str, Any]) -> dict[str, Any]:
     """Tensors from JSON values. Raises ValueError where the names are not the signature's."""
-    import tensorflow as tf
-
     if values.keys() != signature["inputs"].keys():
         raise ValueError(
             f"its inputs are named {', '.join(sorted(signature['inputs']))}, the example's {', '.join(sorted(values))}"
@@ -70,6 +85,30 @@ def _decode(value: Any) -> Any:
     if isinstance(value, dict):
         return base64.b64decode(value["b64"], validate=True)
     return [_decode(item) for item in value] if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of what an example holds: arrays and tensors as lists, bytes in base64."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _form(value: Any) -> Any:
+    """The same with a name in the place of each scalar; an integer may stand for a float."""
+    if isinstance(value, dict) and value.keys() != {"b64"}:
+        return {name: _form(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_form(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    return {bool: "true or false", str: "text", dict: "bytes"}.get(type(value), type(value).__name__)
 
 
 def to_json(name: str, tensor: Any) -> Any:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from scripts.release import golden
 from scripts.release.releases import Release
-from scripts.training import answers, variants
+from scripts.training import answers, batches, saved_model, scoring, variants
+from scripts.training.scoring import Ask, HeldOut
+from scripts.training.signatures import DEFAULT, Signature
 from scripts.workspace.errors import YourTurn
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,8 @@ class Candidate:
 
     module: str
     model: ModuleType
-    serving: Callable
-    signature: dict[str, Any]
-    held_out: Any
-    outputs: dict[str, np.ndarray]  # to the held-out data
+    signatures: dict[str, Signature]
+    held_out: HeldOut
     metrics: dict[str, float]
 
 
@@ -58,14 +57,12 @@ def _only_own_gates(candidate: Candidate, name: str, release: Release | None, ru
 
 
 def _side_by_side(candidate: Candidate, name: str, release: Release, entry: dict[str, Any]) -> dict[str, Any]:
-    import tensorflow as tf
-
     model, held_out = candidate.model, candidate.held_out
     release.check_model(entry)
-    loaded = tf.saved_model.load(str(release.model_folder(entry)))  # kept: its functions do not outlive it
-    serves = answers.by_name(loaded.signatures["serving_default"])
-    outputs = answers.ask(serves, held_out.inputs)
-    before = model.metrics(answers.predictions(candidate.module, model, outputs), held_out.targets)
+    serves = saved_model.read(model, release.model_folder(entry))
+    asks = [signatures[DEFAULT].ask for signatures in (candidate.signatures, serves)]
+    before = scoring.score(held_out, asks[1]).metrics
+    after, old = variants.latencies(asks, held_out.first())
     return {
         "metrics": {
             key: {"before": _finite(value), "after": _finite(candidate.metrics[key])} for key, value in before.items()
@@ -76,10 +73,10 @@ def _side_by_side(candidate: Candidate, name: str, release: Release, entry: dict
             )
             for g in model.GATES
         ],
-        "changed_held_out": _share_changed(candidate, outputs),
-        "changed_examples": sum(_changes(candidate, entry, example) for example in entry["examples"]),
+        "changed_held_out": _share_changed(held_out, *asks),
+        "changed_examples": sum(_changes(candidate, example) for example in entry["examples"]),
         "examples": len(entry["examples"]),
-        "latency_ratio": _latency_ratio(candidate.serving, serves, held_out.inputs[:1]),
+        "latency_ratio": after / old,
     }
 
 
@@ -87,35 +84,54 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None  # JSON has no NaN
 
 
-def _latency_ratio(new: Callable, old: Callable, one: np.ndarray) -> float:
-    asks = [functools.partial(answers.ask, function) for function in (new, old)]
-    after, before = variants.latencies(asks, one)
-    return after / before
+def _share_changed(held_out: HeldOut, new: Ask, old: Ask) -> float:
+    """Of the held-out examples: those of which an output that metrics() is given is another, as far as the golden examples allow."""
+    model, changed = held_out.model, []
+    for batch in held_out:
+        pair = [scoring.predictions(model, ask(batch.inputs), batch.targets) for ask in (new, old)]
+        named = [answer if isinstance(answer, dict) else {model.PREDICTIONS: answer} for answer in pair]
+        shared = named[0].keys() & named[1].keys()
+        changed.append(np.any([_changed(model, key, named[0][key], named[1][key]) for key in shared], axis=0))
+    return float(np.concatenate(changed).mean())
 
 
-def _share_changed(candidate: Candidate, before: dict[str, np.ndarray]) -> float:
-    """Of the held-out examples: those with another class, or with a number farther off than the golden examples allow."""
-    import numpy as np
+def _changed(model: ModuleType, output: str | None, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """Of each example: whether it is in another class, or has a number farther off than every golden example allows, or anything else."""
+    if batches.is_ragged(new) or batches.is_ragged(old) or new.shape != old.shape:
+        return np.array([not np.array_equal(a, b) for a, b in itertools.zip_longest(new, old)])
+    if new.dtype.kind != "f":
+        return (new != old).reshape(len(new), -1).any(1)
+    if model.LABELS and new.ndim > 1 and new.shape[-1] == len(model.LABELS):
+        return (new.argmax(-1) != old.argmax(-1)).reshape(len(new), -1).any(1)
+    allowed = [golden.allowed(answers.tolerances(example), output or "") for example in model.EXAMPLES]
+    absolute, relative = (min(parts) for parts in zip(*allowed, strict=True))
+    return (np.abs(new - old) > np.maximum(absolute, relative * np.abs(old))).reshape(len(new), -1).any(1)
 
-    model = candidate.model
-    old, new = (answers.predictions(candidate.module, model, outputs) for outputs in (before, candidate.outputs))
-    if model.LABELS:
-        return float((old.argmax(-1) != new.argmax(-1)).mean())
-    tolerance = min(example.tolerance for example in model.EXAMPLES)
-    return float((np.abs(old - new) > tolerance).reshape(len(old), -1).any(1).mean())
 
-
-def _changes(candidate: Candidate, entry: dict[str, Any], example: dict[str, Any]) -> bool:
-    (tensor,) = answers.tensors(example["inputs"], entry["signature"]).values()
-    given = {name: answers.to_json(name, value) for name, value in candidate.serving(tensor).items()}
+def _changes(candidate: Candidate, example: dict[str, Any]) -> bool:
+    signature = candidate.signatures[example.get("signature", DEFAULT)]
+    given = answers.ask(candidate.model, 1, signature, example["inputs"])
     expected = example["outputs"]
     return bool(golden.difference(expected, {name: given[name] for name in expected}, example["tolerance"]))
 
 
 def _breaks(entry: dict[str, Any], candidate: Candidate) -> Iterator[str]:
-    """What a client of the old model would stumble over: a new input, a lost output, another type or shape, other classes."""
+    """What a client of the old model would stumble over: in its signatures, or other classes."""
+    before = {DEFAULT: entry["signature"]} | entry.get("signatures", {})
+    for name, old in before.items():
+        where = "" if name == DEFAULT else f"{name}: "
+        if name not in candidate.signatures:
+            yield f"the signature {name!r} is gone"
+            continue
+        yield from (f"{where}{problem}" for problem in _breaks_of(old, candidate.signatures[name].document))
+    if entry.get("labels", []) != candidate.model.LABELS:
+        yield f"the classes are {', '.join(candidate.model.LABELS)}, and were {', '.join(entry.get('labels', []))}"
+
+
+def _breaks_of(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """A new input, a lost output, another type or shape."""
     for kind in ("inputs", "outputs"):
-        old, new = entry["signature"][kind], candidate.signature[kind]
+        old, new = before[kind], after[kind]
         for name in sorted(old.keys() - new.keys()):
             yield f"{kind[:-1]} {name!r} is gone"
         if kind == "inputs":
@@ -126,8 +142,6 @@ def _breaks(entry: dict[str, Any], candidate: Candidate) -> Iterator[str]:
                 yield f"{kind[:-1]} {name!r} is {new[name]['dtype']}, and was {old[name]['dtype']}"
             elif not _fits(old[name]["shape"], new[name]["shape"], narrower=kind == "outputs"):
                 yield f"{kind[:-1]} {name!r} has the shape {new[name]['shape']}, and had {old[name]['shape']}"
-    if entry.get("labels", []) != candidate.model.LABELS:
-        yield f"the classes are {', '.join(candidate.model.LABELS)}, and were {', '.join(entry.get('labels', []))}"
 
 
 def _fits(old: list[int | None] | None, new: list[int | None] | None, narrower: bool) -> bool:

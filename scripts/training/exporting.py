@@ -9,21 +9,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scripts.release import golden, releases
-from scripts.training import answers, models, saved_model, variants
+import numpy as np
+
+from scripts.release import golden, identity, releases
+from scripts.training import answers, batches, fitting, models, networks, saved_model, signatures, variants
+from scripts.training.faults import mistake
 from scripts.workspace import checkout, files
 from scripts.workspace.checkout import Checkout
 from scripts.workspace.errors import YourTurn
 
+HASHED = 4096  # examples at a time: what is hashed of data is not copied whole
+
 
 def export(modules: list[str]) -> str:
     """Writes the release of `modules` into the store, whole or not at all, and points build/release at it."""
-    identity, head = releases.identity(modules), checkout.read()
-    target = releases.STORE / f"{head.seconds}-{identity[:12]}"
+    name, head = identity.of_release(modules), checkout.read()
+    target = releases.STORE / f"{head.seconds}-{name[:12]}"
     if not (target / "release.json").exists():
         try:
             with files.directory(target) as folder:
-                document = _document(identity, head)
+                document = _document(name, head)
                 for module in modules:
                     _export_model(module, folder, document)
                 files.write_json(folder / "release.json", document)
@@ -47,13 +52,13 @@ def _note_comparisons(path: Path, modules: list[str]) -> None:
         files.write_json(path, document | {"against": found})
 
 
-def _document(identity: str, head: Checkout) -> dict[str, Any]:
+def _document(name: str, head: Checkout) -> dict[str, Any]:
     import tensorflow as tf
 
     created = datetime.datetime.fromtimestamp(head.seconds, datetime.UTC).isoformat()
     return {
         "format": 1,
-        "id": identity,
+        "id": name,
         "version": head.seconds,
         "commit": head.commit,
         "dirty": head.dirty,
@@ -66,7 +71,8 @@ def _document(identity: str, head: Checkout) -> dict[str, Any]:
 
 def _export_model(module: str, folder: Path, document: dict[str, Any]) -> None:
     """Writes the model and its variants below `folder`, and adds them to `document`."""
-    model, evaluation = models.load(module), models.record(module, "evaluation.json", "evaluate")
+    model, evaluation = fitting.prepare(module), models.record(module, "evaluation.json", "evaluate")
+    models.record(module, "history.json", "train")
     if not evaluation["passed"]:
         raise YourTurn(
             f"{module} did not pass its gates: it is not exported", f"change model/{module}.py, then ./pipeline train"
@@ -106,31 +112,50 @@ def _refuse_larger(module: str, compressed: dict[str, Any], original: dict[str, 
 
 def _export_litert(module: str, model: ModuleType, folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """The LiteRT file that evaluate judged, once it answers the golden examples as the served model does."""
-    import numpy as np
-
     file = f"edge/{model.NAME}.tflite"
-    content = (Path("build") / module / f"{model.NAME}.tflite").read_bytes()
-    ask = variants.interpreter(content)
+    content = (models.folder(module) / f"{model.NAME}.tflite").read_bytes()
+    default = signatures.of_model(model, networks.load(model, models.state(module)))[signatures.DEFAULT]
+    ask = variants.of_litert(model, default, content)
     for number, example in enumerate(entry["examples"], 1):
         (tensor,) = answers.tensors(example["inputs"], entry["signature"]).values()
-        outputs = {name: np.array(value) for name, value in example["outputs"].items()}
-        right = answers.predictions(module, model, outputs).tolist()
-        if found := golden.difference(right, ask(np.asarray(model.features(tensor))).tolist(), example["tolerance"]):
-            problem = f"model/{module}.py: its LiteRT file answers example {number} wrongly: scores{found}"
-            raise YourTurn(problem, f"remove that variant from model/{module}.py, then ./pipeline train")
+        given = {name: value.tolist() for name, value in ask(tensor).items()}
+        right = {name: example["outputs"][name] for name in given}
+        if found := golden.difference(right, given, example["tolerance"]):
+            raise mistake(model, f"its LiteRT file answers example {number} wrongly: {found}; remove that variant")
     (folder / "edge").mkdir(exist_ok=True)
     (folder / file).write_bytes(content)
     return {"name": model.NAME, "file": file, "sha256": files.sha256(folder / file), "size": len(content)}
 
 
 def _hash_data(model: ModuleType) -> str:
+    """SHA-256 of the held-out data, and of training data in memory; of a stream, which may have no end, only that it is one."""
     data, digest = model.data(), hashlib.sha256()
-    for array in (data.train.inputs, data.train.targets, data.held_out.inputs, data.held_out.targets):
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(
-            b"".join(len(value).to_bytes(8) + value for value in array) if array.dtype == object else array.tobytes()
-        )
+    for name, split in (("train", data.train), ("held out", data.held_out)):
+        digest.update(name.encode())
+        if split is None or (name == "train" and batches.is_stream(split.inputs)):
+            continue
+        for batch in batches.read(split, is_batch=lambda inputs: True, size=HASHED):
+            _update(digest, tuple(batch))
     return digest.hexdigest()
+
+
+def _update(digest: Any, value: Any) -> None:
+    """Values, not addresses: an object array is hashed by what it holds, in as many dimensions as it has."""
+    if isinstance(value, dict):
+        for name in sorted(value):
+            digest.update(name.encode())
+            _update(digest, value[name])
+    elif isinstance(value, tuple):
+        for part in value:
+            _update(digest, part)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        digest.update(f"object {value.shape}".encode())
+        for item in value.ravel():
+            _update(digest, item)
+    elif value is not None:
+        array = np.asarray(value)
+        content = value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else array.tobytes()
+        digest.update(f"{array.dtype} {array.shape} {len(content)} ".encode() + content)
 
 
 def _explained(error: Exception) -> Exception:

@@ -1,51 +1,139 @@
 """Fits a model and notes how it went: model/NAME.py → build/NAME/."""
 
+from __future__ import annotations
+
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from scripts.release import releases
-from scripts.training import models
+from scripts.release import identity
+from scripts.training import models, surroundings
+from scripts.training.faults import mistake
 from scripts.workspace import console, files
-from scripts.workspace.errors import YourTurn
 
 SEED = 0
+BACKUP_SECONDS = 60  # between two: what a training that is killed loses, at most, beside the epoch it was in
 
 
 def train(module: str) -> str:
     """Fits `model/MODULE.py`, seeded, and writes build/MODULE/; history.json comes last and vouches for model/."""
+    model, begin = prepare(module), time.monotonic()
+    network = model.network()
+    history = _fit(module, model, network) if model.fit else None
+    with files.directory(models.state(module)) as folder:
+        if model.fit:
+            save(network, model, folder)
+    curves = _curves(history)
+    record = {
+        "parts": models.parts(module, "history.json"),
+        "model": models.digest(module),
+        "trained": bool(model.fit),
+        "curves": curves,
+        "seconds": time.monotonic() - begin,
+    }
+    files.write_json(models.folder(module) / "history.json", record)
+    files.remove(_backups(module))
+    return f"{module}: {_summary(model, curves)}"
+
+
+def prepare(module: str) -> ModuleType:
+    """The model, in a process that is seeded and shut off from what is not of the release."""
     import keras
     import tensorflow as tf
 
+    surroundings.refuse_variables(module)
+    surroundings.refuse_files(module)
     keras.utils.clear_session()  # its counters name the layers: of a model trained second, too, as of one trained alone
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
-    model, begin = models.load(module), time.monotonic()
-    folder, network = Path("build") / module, model.network()
+    return models.load(module)
+
+
+def _fit(module: str, model: ModuleType, network: Any) -> Any:
+    import keras
+
     with console.Progress("train") as progress:
-        history = model.fit(network, model.data(), [_watch(module, progress)])
-    models.save(network, module)
-    loss = [float(value) for value in history.history["loss"]]
-    record = {
-        "id": releases.identity([module]),
-        "model": files.sha256(models.weights(module)),
-        "loss": loss,
-        "seconds": time.monotonic() - begin,
-    }
-    files.write_json(folder / "history.json", record)
-    return f"{module}: {len(loss)} epochs, loss {loss[-1]:.3g}"
+        callbacks = [_watch(model, progress)]
+        if isinstance(network, keras.Model) and network.built:  # Keras can restore no other
+            callbacks.append(_backup(module))
+        return model.fit(network, model.data(), callbacks)
 
 
-def _watch(module: str, progress: console.Progress):
+def save(network: Any, model: ModuleType, folder: Path) -> None:
+    """Writes the network to `folder`, as a folder: Keras reads an archive's weights into memory before it loads them."""
+    import keras
+    import tensorflow as tf
+
+    folder = folder.absolute()  # Keras drops the vocabularies of a network that it saves to a relative path
+    if isinstance(network, keras.Model):
+        network.save(folder, zipped=False)
+    elif isinstance(network, tf.Module):
+        tf.train.Checkpoint(network=network).write(str(folder / models.CHECKPOINT))
+    else:
+        raise mistake(model, f"network() must give a keras.Model or a tf.Module to fit, not {type(network).__name__}")
+
+
+def _curves(history: Any) -> dict[str, list[float | None]]:
+    """Numbers by epoch, of what fit() returned: Keras's History, a mapping, or nothing. JSON has no NaN: null stands for it."""
+    given = getattr(history, "history", history)
+    if not isinstance(given, Mapping):
+        return {}
+    return {str(name): [_finite(value) for value in values] for name, values in given.items() if isinstance(values, list | tuple)}
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _summary(model: ModuleType, curves: dict[str, list[float | None]]) -> str:
+    if not model.fit:
+        return "trained elsewhere: it has no fit()"
+    loss = curves.get("loss")
+    if not loss:
+        return "fitted"
+    return f"{len(loss)} epochs, loss {loss[-1]:.3g}" if loss[-1] is not None else f"{len(loss)} epochs"
+
+
+def _watch(model: ModuleType, progress: console.Progress) -> Any:
     """A Keras callback that shows each epoch, and ends a training whose loss is no number any more."""
     import keras
 
-    def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
-        loss = logs.get("loss", math.nan)
+    def on_epoch_end(epoch: int, logs: dict[str, float] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            problem = f"model/{module}.py: the loss is {loss} after epoch {epoch + 1}"
-            raise YourTurn(problem, f"lower the step or check the data in model/{module}.py, then ./pipeline train")
-        progress.show(epoch + 1, (callback.params or {})["epochs"], f"loss {loss:.3g}")
+            problem = f"the loss is {loss} after epoch {epoch + 1}: lower the step, or check the data"
+            raise mistake(model, problem)
+        epochs = (callback.params or {}).get("epochs") or getattr(model, "EPOCHS", None)
+        progress.show(epoch + 1, epochs, f"loss {loss:.3g}" if logs and "loss" in logs else "")
 
     callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
     return callback
+
+
+def _backups(module: str) -> Path:
+    return models.folder(module) / "backup"
+
+
+def _backup(module: str) -> Any:
+    """Keras's own backup, at most once in BACKUP_SECONDS, of this very code; a training that was killed goes on from there."""
+    import keras
+
+    folder = _backups(module) / identity.of_model(module).trained[:12]
+
+    class Backup(keras.callbacks.BackupAndRestore):
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.last = time.monotonic()
+            super().on_train_begin(logs)
+            if begin := getattr(self.model, "_initial_epoch", 0):
+                console.say(f"  train      {module}: goes on after epoch {begin}, where it was ended")
+                console.say("             its weights may differ from those of one that was not: what is random begins anew")
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if time.monotonic() - self.last >= BACKUP_SECONDS:
+                super().on_epoch_end(epoch, logs)
+                self.last = time.monotonic()
+
+    return Backup(str(folder))

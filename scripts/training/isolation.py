@@ -1,40 +1,79 @@
-"""Runs a function in a process forked from one that has imported TensorFlow and done nothing else.
+"""Runs a stage in a process of its own, forked from one that has imported TensorFlow and done nothing else.
 
-So each stage of `up` starts from the state in which its verb alone would start, and writes the same bytes (TensorFlow numbers
-the functions in a SavedModel by what the process traced before), while TensorFlow is imported only once.
+So each stage starts from the same state, alone or in `up`, and writes the same bytes (TensorFlow numbers the functions in a SavedModel by what
+the process traced before), while TensorFlow is imported only once. It is a plain process: it has the terminal, for breakpoint(), and may have
+processes of its own.
 """
 
-import multiprocessing
-from types import FunctionType
+import ctypes
+import importlib
+import os
+import pickle
+import signal
+import sys
+import traceback
 from typing import Any
 
+from scripts.training import faults, surroundings
 from scripts.workspace.errors import YourTurn
 
 
-def isolated(function: FunctionType, *arguments: Any) -> Any:
-    """`function(*arguments)` in a process of its own; what it raises is raised here."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tensorflow", "keras"])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, function, arguments), daemon=True)
-    process.start()
-    theirs.close()
+def isolated(stage: str, *arguments: Any) -> Any:
+    """What a function of this package (`stage` is "module.function") gives of `arguments`; YourTurn, and what went wrong in model/, is raised here."""
+    with surroundings.fixed():  # Keras reads its settings when it is imported
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+        ours, theirs = os.pipe()
+        sys.stdout.flush(), sys.stderr.flush()
+        child = os.fork()
+        if not child:
+            os.close(ours)
+            _run(theirs, stage, arguments)
+    os.close(theirs)
     try:
-        value, error = ours.recv()
-    except EOFError:
-        process.join()
-        raise YourTurn(
-            f"{function.__name__} was killed (exit code {process.exitcode})",
-            "look for the out-of-memory killer (dmesg), then the same command again",
-        ) from None
-    process.join()
+        with os.fdopen(ours, "rb") as pipe:
+            answer = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+    _, status, usage = os.wait4(child, 0)
+    if not answer:
+        raise _killed(stage.partition('.')[2], status, usage.ru_maxrss / 2**20)
+    value, error = pickle.loads(answer)
     if error:
         raise error
     return value
 
 
-def _run(pipe, function: FunctionType, arguments: tuple) -> None:
+def _run(pipe: int, stage: str, arguments: tuple) -> None:
+    """Sends what came of it, and ends. Only what surely can be pickled crosses."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a training does not outlive its verb
     try:
-        pipe.send((function(*arguments), None))
-    except BaseException as error:  # KeyboardInterrupt too: the parent decides what is printed
-        pipe.send((None, error))
+        module, name = stage.split(".")
+        function = getattr(importlib.import_module(f"scripts.training.{module}"), name)
+        answer = (function(*arguments), None)
+    except KeyboardInterrupt:
+        answer = (None, KeyboardInterrupt())
+    except YourTurn as error:
+        answer = (None, YourTurn(error.problem, error.remedy))
+    except BaseException as error:
+        told = faults.told(error)
+        answer = (None, told or RuntimeError(f"in {stage}:\n{traceback.format_exc()}"))
+    sys.stdout.flush(), sys.stderr.flush()
+    with os.fdopen(pipe, "wb") as stream:
+        stream.write(pickle.dumps(answer))
+    os._exit(0)
+
+
+def _killed(stage: str, status: int, gibibytes: float) -> YourTurn:
+    if not os.WIFSIGNALED(status):
+        problem = f"{stage}: the process was ended with exit code {os.waitstatus_to_exitcode(status)}, by os._exit or a library"
+        return YourTurn(problem, "look in model/ for what ends it, then the same command again")
+    number = os.WTERMSIG(status)
+    problem = f"{stage} was killed by {signal.Signals(number).name}; it had taken {gibibytes:.1f} GiB of memory"
+    if number == signal.SIGKILL:
+        return YourTurn(f"{problem}: the kernel does that where there is no more", "give it more, or take smaller batches")
+    return YourTurn(problem, "the same command again; where it comes again, look at the libraries that model/ calls")

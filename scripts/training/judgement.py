@@ -2,20 +2,33 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scripts.release import identity
 from scripts.release.releases import Release
 from scripts.reports import card
-from scripts.training import answers, beside, models, variants
+from scripts.training import batches, beside, fitting, models, networks, scoring, signatures, variants
+from scripts.training.scoring import HeldOut, Score
+from scripts.training.signatures import DEFAULT
 from scripts.workspace import actions, console, files
 from scripts.workspace.errors import YourTurn
 
-if TYPE_CHECKING:
-    import numpy as np
 
-    from model import Split
+class Shown:
+    """The held-out data as the card wants them: what was scored, and the inputs of a few examples."""
+
+    def __init__(self, held_out: HeldOut, score: Score):
+        self.targets, self.weights, self._held_out = score.targets, score.weights, held_out
+
+    def inputs(self, indices: list[int]) -> Any:
+        """The inputs of the examples of these numbers, in this order; goes over the data once more."""
+        wanted, found, start = set(indices), {}, 0
+        for batch in self._held_out:
+            end = start + batches.length(batch.inputs)
+            found |= {i: batches.rows(batch.inputs, slice(i - start, i - start + 1)) for i in wanted if start <= i < end}
+            start = end
+        return batches.join([found[index] for index in indices])
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None] = MappingProxyType({})) -> str:
@@ -23,39 +36,35 @@ def evaluate(module: str, environments: Mapping[str, Release | None] = MappingPr
 
     `environments` is what environments serve, by their names: the candidate is judged against each of those, too.
     """
-    model = models.load(module)
+    model = fitting.prepare(module)
     history = models.record(module, "history.json", "train")
-    folder, held_out = Path("build") / module, model.data().held_out
-    network = models.network(module)
-    serving = model.serving(network)
-    outputs = answers.ask(serving, held_out.inputs)
-    predictions = answers.predictions(module, model, outputs)
-    metrics = {name: float(value) for name, value in model.metrics(predictions, held_out.targets).items()}
-    gates = _judge(module, model, metrics)
-    original = variants.Original(module, model, network, metrics, held_out)
+    network = networks.load(model, models.state(module))
+    named = signatures.of_model(model, network)
+    default = named[DEFAULT]
+    held_out = HeldOut(model, model.data().held_out, default)
+    score = scoring.score(held_out, default.ask)
+    original = variants.Original(model, network, default, score.metrics, held_out)
+    candidate = beside.Candidate(module, model, named, held_out, score.metrics)
     evaluation = {
-        "id": history["id"],
+        "id": identity.of_release([module]),
+        "parts": models.parts(module, "evaluation.json"),
         "model": history["model"],
-        "metrics": _finite(metrics),
-        "gates": gates,
-        "size": original.size,
-        "milliseconds": variants.latency(lambda inputs: answers.ask(serving, inputs), held_out.inputs[:1]),
-        "variants": variants.judge(original, folder),
-        "against": [],
+        "examples": score.examples,
+        "metrics": _finite(score.metrics),
+        "gates": _judge(model, score.metrics),
+        "size": networks.size(network),
+        "milliseconds": variants.latency(default.ask, held_out.first()),
+        "variants": variants.judge(original, models.folder(module)),
+        "against": [beside.compare(candidate, name, release) for name, release in environments.items()],
     }
-    if environments:
-        candidate = beside.Candidate(module, model, serving, answers.signature(serving), held_out, outputs, metrics)
-        evaluation["against"] = [beside.compare(candidate, name, release) for name, release in environments.items()]
-    return _conclude(module, model, evaluation, history, predictions, held_out)
+    return _conclude(module, model, evaluation, history, score, held_out)
 
 
-def _conclude(
-    module: str, model: ModuleType, evaluation: dict, history: dict, predictions: "np.ndarray", held_out: "Split"
-) -> str:
-    folder, gates = Path("build") / module, list(_gates(evaluation))
+def _conclude(module: str, model: ModuleType, evaluation: dict, history: dict, score: Score, held_out: HeldOut) -> str:
+    folder, gates = models.folder(module), list(_gates(evaluation))
     evaluation["passed"] = all(gate["passed"] for gate in gates)
     console.table(["metric", "bound", "value", "verdict"], [_row(gate) for gate in gates])
-    card.write(folder, model, evaluation, history, predictions, held_out)
+    card.write(folder, model, evaluation, history, score.predictions, Shown(held_out, score))
     files.write_json(folder / "evaluation.json", evaluation)
     actions.summary((folder / "summary.md").read_text())
     _refuse_failed(module, gates)
@@ -71,16 +80,10 @@ def _gates(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from comparison["gates"]
 
 
-def _judge(module: str, model: ModuleType, metrics: dict[str, float]) -> list[dict[str, Any]]:
-    for gate in model.GATES:
-        if gate.metric not in metrics:
-            raise YourTurn(
-                f"model/{module}.py: there is a gate on {gate.metric!r}, but metrics() gives only {', '.join(metrics)}",
-                f"edit model/{module}.py, then ./pipeline train",
-            )
-    values = {gate.metric: metrics[gate.metric] for gate in model.GATES}
+def _judge(model: ModuleType, metrics: dict[str, float]) -> list[dict[str, Any]]:
+    values = _finite(metrics)
     return [
-        {"metric": g.metric, "bound": g.bound, "value": _finite(values)[g.metric], "passed": g.passes(values[g.metric])}
+        {"metric": g.metric, "bound": g.bound, "value": values[g.metric], "passed": g.passes(metrics[g.metric])}
         for g in model.GATES
     ]
 

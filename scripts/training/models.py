@@ -1,14 +1,18 @@
 """The models of this release, and the files between the stages in build/NAME/."""
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scripts.release import releases
+from scripts.release import identity
+from scripts.release.identity import Parts
 from scripts.workspace import files, settings
 from scripts.workspace.errors import YourTurn
+
+CHECKPOINT = "checkpoint"  # the name of a network's files that Keras does not save
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -30,46 +34,57 @@ def chosen(names: list[str] | None) -> list[str]:
                 f"no model {name!r} in model/{settings.did_you_mean(name, known)}",
                 "name one of these, or write that file",
             )
-    return names
+    return list(dict.fromkeys(names))
 
 
 def load(module: str) -> ModuleType:
-    """The module `model/MODULE.py`, checked against the contract."""
+    """The module `model/MODULE.py`, checked against the contract. Raises YourTurn."""
     import model
 
     try:
         return model.load(module)
     except model.ContractError as error:
-        raise YourTurn(
-            str(error), f"edit model/{module}.py (model/__init__.py says what it must define), then ./pipeline train"
-        ) from error
+        remedy = f"edit model/{module}.py (model/__init__.py says what it must define), then ./pipeline train"
+        if error.package and error.package.partition(".")[0] not in ("model", "scripts"):
+            remedy = f"is it a package that is not locked? Add it to pyproject.toml, then requirements/compile; else edit model/{module}.py"
+        raise YourTurn(str(error), remedy) from error
 
 
-def save(network: Any, module: str) -> None:
-    """Writes build/MODULE/model/, a folder rather than a .keras file: Keras reads an archive's weights into memory before it loads them."""
-    with files.directory(weights(module).parent) as folder:
-        network.save(folder, zipped=False)
+def names(modules: list[str]) -> dict[str, str]:
+    """What each is served as."""
+    return {module: load(module).NAME for module in modules}
 
 
-def network(module: str) -> Any:
-    """The trained network, to be asked: without its optimizer, which has two more numbers for each weight."""
-    import keras
-
-    return keras.models.load_model(weights(module).parent, compile=False)
+def folder(module: str) -> Path:
+    return Path("build") / module
 
 
-def weights(module: str) -> Path:
-    return Path("build") / module / "model" / "model.weights.h5"
+def state(module: str) -> Path:
+    """Where the trained network is: what Keras saves, or a checkpoint; empty where nothing was trained."""
+    return folder(module) / "model"
+
+
+def digest(module: str) -> str:
+    """SHA-256 of the trained network's files."""
+    return hashlib.sha256(json.dumps(files.hashes(state(module))).encode()).hexdigest()
 
 
 def record(module: str, file: str, verb: str) -> dict[str, Any]:
     """`build/MODULE/FILE`, which `verb` wrote. Raises YourTurn where it is missing, or of other code or weights than there are now."""
-    path = Path("build") / module / file
+    path = folder(module) / file
     try:
         record = json.loads(path.read_text())
-        fresh = record["id"] == releases.identity([module]) and record["model"] == files.sha256(weights(module))
+        changed = identity.differences(record["parts"], parts(module, file))
+        fresh = record["model"] == digest(module)
     except (OSError, ValueError, KeyError):
         raise YourTurn(f"there is no usable {path}", f"./pipeline {verb}") from None
-    if not fresh:
-        raise YourTurn(f"{path} is not of the code in model/ as it is now", f"./pipeline {verb}")
+    if changed or not fresh:
+        what = f"{', '.join(changed)} changed since" if changed else "the weights beside it are others"
+        raise YourTurn(f"{path} is not of model/ as it is now: {what}", f"./pipeline {verb}")
     return record
+
+
+def parts(module: str, file: str) -> Parts:
+    """What decides the content of `build/MODULE/FILE`: of a training the weights' identity, of all else the judging's, too."""
+    now = identity.of_model(module)
+    return now.weights if file == "history.json" else now.weights | now.judging

@@ -1,74 +1,118 @@
 """A SavedModel as TensorFlow Serving loads it: the same bytes whenever it is written, with warm-up records, and what it answers."""
 
+from __future__ import annotations
+
 import gc
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scripts.release import golden
-from scripts.training import answers, models
+import tensorflow as tf
+
+from scripts.training import answers, models, networks, signatures
+from scripts.training.faults import mistake
+from scripts.training.signatures import DEFAULT, Signature
 from scripts.workspace import files
-from scripts.workspace.errors import YourTurn
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks; anywhere else is ignored
 SHARD = 256 * 2**20  # bytes of a file of variables
+IN_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
-def write(name: str, module: str, model: ModuleType, form: Callable, target: Path) -> dict[str, Any]:
-    """Writes one servable to the folder `target`; `form` gives its signature and its variables, of a network.
+@dataclass(frozen=True)
+class Form:
+    """What is written of a network: a tf.function for each signature, and the variables in the order in which they are to stand."""
+
+    functions: dict[str, Any]
+    variables: list[Any]
+
+
+def original(model: ModuleType, network: Any) -> Form:
+    """The form of a model that is served as it was trained."""
+    named = signatures.of_model(model, network)
+    return Form({name: signature.traced(signature.python) for name, signature in named.items()}, networks.variables(network))
+
+
+def write(name: str, module: str, model: ModuleType, form: Callable[..., Form], target: Path) -> dict[str, Any]:
+    """Writes one servable to the folder `target`; `form` makes it of the model and its network.
 
     Returns what release.json says of it. Raises YourTurn where it does not take, or answers wrongly, the examples of its own model.
     """
-    _write_form(form, module, model, target)
+    save(model, form(model, networks.load(model, models.state(module))), target)
     gc.collect()  # the network has gone before what was written is loaded: never is a large model in memory twice
-    signature, examples = _ask_examples(module, model, target)
-    _write_warm_up(name, model, signature, target / WARM_UP)
+    named = read(model, target)
+    examples = answers.of_examples(model, named)
+    answers.check(model, examples)
+    _write_warm_up(name, named, examples, target / WARM_UP)
+    others = {name: signature.document for name, signature in named.items() if name != DEFAULT}
     return {
         "name": name,
         "files": files.hashes(target),
         "size": files.size(target),
-        "signature": signature,
+        "signature": named[DEFAULT].document,
+        **({"signatures": others} if others else {}),
         "examples": examples,
     }
 
 
-def original(model: ModuleType, network: Any) -> tuple[Callable, list]:
-    """The form of a model that is served as it was trained."""
-    return model.serving(network), [variable.value for variable in network.variables]
+def read(model: ModuleType, folder: Path) -> dict[str, Signature]:
+    """The signatures of a SavedModel, of `model` or of one before it."""
+    loaded = tf.saved_model.load(str(folder))
+    functions = {name: loaded.signatures[name] for name in loaded.signatures if not name.startswith("__")}
+    return signatures.of_functions(model, functions, keeps=loaded)
 
 
-def _write_form(form: Callable, module: str, model: ModuleType, target: Path) -> None:
-    serving, variables = form(model, models.network(module))
-    _save(_traceable(module, serving), variables, target)
-
-
-def _traceable(module: str, serving: Any) -> Any:
-    if not getattr(serving, "input_signature", None):
-        raise YourTurn(
-            f"model/{module}.py: serving() must return a tf.function with an input_signature", f"edit model/{module}.py"
-        )
-    return serving
-
-
-def _save(serving: Any, variables: list, target: Path) -> None:
-    """Writes a SavedModel, the same bytes each time; `variables` says in which order.
+def save(model: ModuleType, form: Form, target: Path) -> None:
+    """Writes a SavedModel, the same bytes each time, of no more than its signatures need: their variables, tables and files.
 
     A large one comes in shards, so that a change of one variable leaves the others' files, and what is pushed of them, as they were.
     """
-    import keras
-    import tensorflow as tf
-
-    graph = serving.get_concrete_function().graph  # traced here, since ExportArchive takes no untraced function
-    # TensorFlow holds them in a set, whose order differs from process to process, and the SavedModel lists them in that order.
-    order = {id(variable): number for number, variable in enumerate(variables)}
-    graph.variables = sorted(graph.variables, key=lambda variable: (order.get(id(variable), len(order)), variable.name))
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", serving)
-    shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
-    archive.write_out(str(target), tf.saved_model.SaveOptions(experimental_sharding_callback=shards), verbose=False)
+    concrete = {name: function.get_concrete_function() for name, function in form.functions.items()}
+    for name, function in concrete.items():
+        _refuse_python(model, name, function.graph)
+    root = tf.Module()
+    root.weights = _variables(concrete.values(), form.variables)
+    root.tables = _tables(concrete.values())
+    options = None
+    if sum(variable.dtype.size * (variable.shape.num_elements() or 0) for variable in root.weights) > SHARD:
+        shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
+        options = tf.saved_model.SaveOptions(experimental_sharding_callback=shards)
+    tf.saved_model.save(root, str(target), signatures=concrete, options=options)
     _make_reproducible(target / "fingerprint.pb")
+
+
+def _variables(functions: Any, order: list[Any]) -> list[Any]:
+    """All that the functions use. TensorFlow holds them in a set, whose order differs from process to process."""
+    places = {id(variable): number for number, variable in enumerate(order)}
+    used = {id(variable): variable for function in functions for variable in function.graph.variables}
+    return sorted(used.values(), key=lambda variable: (places.get(id(variable), len(places)), variable.name))
+
+
+def _tables(functions: Any) -> list[Any]:
+    """The lookup tables and vocabulary files that the functions use, wherever the model file keeps them, in the order of their use.
+
+    Functions hold their handles only. The objects are found among all that live in this process.
+    """
+    kinds = {tf.saved_model.experimental.TrackableResource: "resource_handle", tf.saved_model.Asset: "asset_path"}
+    living: dict[int, Any] = {}
+    for thing in gc.get_objects():
+        for kind, handle in kinds.items():
+            if issubclass(type(thing), kind):
+                living[id(getattr(thing, handle))] = thing
+    captured = [id(outer) for function in functions for outer in function.graph.external_captures]
+    return [living[one] for one in dict.fromkeys(captured) if one in living]
+
+
+def _refuse_python(model: ModuleType, name: str, graph: Any) -> None:
+    """Refuses what only this process could compute."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    if found := sorted({node.op for node in nodes} & IN_PYTHON):
+        problem = f"the signature {name!r} calls Python ({found[0]}: tf.py_function or tf.numpy_function), which no model server can"
+        raise mistake(model, problem)
 
 
 def _make_reproducible(path: Path) -> None:
@@ -80,46 +124,16 @@ def _make_reproducible(path: Path) -> None:
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
-def _ask_examples(module: str, model: ModuleType, target: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The signature, and what the exported model (not the one in memory) answers to its own examples, which must be near enough."""
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(target))  # kept: its functions do not outlive it
-    function = loaded.signatures["serving_default"]
-    signature = {
-        "inputs": answers.specs(function.structured_input_signature[1]),
-        "outputs": answers.specs(function.structured_outputs),
-    }
-    examples = []
-    for number, example in enumerate(model.EXAMPLES, 1):
-        try:
-            outputs = {
-                name: answers.to_json(name, value)
-                for name, value in function(**answers.tensors(example.inputs, signature)).items()
-            }
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            problem = f"model/{module}.py: its signature does not take example {number}: {error}"
-            raise YourTurn(problem, f"edit EXAMPLES or serving() in model/{module}.py") from error
-        if found := golden.difference(dict(example.outputs), outputs, example.tolerance):
-            raise YourTurn(
-                f"model/{module}.py: the exported model answers example {number} wrongly: {found}",
-                f"edit model/{module}.py, then ./pipeline train",
-            )
-        examples.append({"inputs": dict(example.inputs), "outputs": outputs, "tolerance": example.tolerance})
-    return signature, examples
-
-
-def _write_warm_up(name: str, model: ModuleType, signature: dict[str, Any], path: Path) -> None:
+def _write_warm_up(name: str, named: dict[str, Signature], examples: list[dict[str, Any]], path: Path) -> None:
     """The examples as warm-up requests: the first real request meets a model that has answered before."""
-    import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog  # ty: ignore[missing-module-member]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for example in model.EXAMPLES[:1000]:  # TensorFlow Serving fails to load a model with more
-            log = PredictionLog()
+        for example in examples[:1000]:  # TensorFlow Serving fails to load a model with more
+            log, signature = PredictionLog(), example.get("signature", DEFAULT)
             request = log.predict_log.request
-            request.model_spec.name, request.model_spec.signature_name = name, "serving_default"
-            for key, tensor in answers.tensors(example.inputs, signature).items():
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            for key, tensor in answers.tensors(example["inputs"], named[signature].document).items():
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
             writer.write(log.SerializeToString(deterministic=True))  # ty: ignore[missing-attribute]

@@ -16,12 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.training import answers
+import keras
+import numpy as np
+import tensorflow as tf
 
-if TYPE_CHECKING:
-    import numpy as np
+from scripts.training import networks, scoring, signatures
+from scripts.training.faults import mistake
+from scripts.training.saved_model import Form
+from scripts.training.scoring import Ask, HeldOut
+from scripts.training.signatures import DEFAULT, Signature
 
 TIMED = 30  # answers to one input, of which the fastest is the latency: the one the machine disturbs least
 
@@ -30,18 +35,11 @@ TIMED = 30  # answers to one input, of which the fastest is the latency: the one
 class Original:
     """What a variant is measured against."""
 
-    module: str
     model: ModuleType
     network: Any
+    signature: Signature
     metrics: dict[str, float]
-    held_out: Any
-
-    @property
-    def size(self) -> int:
-        """Bytes of the weights."""
-        import tensorflow as tf
-
-        return sum(math.prod(weight.shape) * tf.as_dtype(weight.dtype).size for weight in self.network.weights)
+    held_out: HeldOut
 
 
 def judge(original: Original, folder: Path) -> list[dict[str, Any]]:
@@ -49,17 +47,16 @@ def judge(original: Original, folder: Path) -> list[dict[str, Any]]:
     model, held_out = original.model, original.held_out
     records = []
     for variant in model.VARIANTS:
-        make = _int8 if variant.technique == "int8" else _litert
-        size, ask = make(original, folder)
-        metrics = {name: float(value) for name, value in model.metrics(ask(held_out.inputs), held_out.targets).items()}
+        size, ask = (_int8 if variant.technique == "int8" else _litert)(original, folder)
+        metrics = scoring.score(held_out, ask).metrics
         gate = next(gate for gate in model.GATES if gate.metric == variant.metric)
         loss = gate.loss(original.metrics[variant.metric], metrics[variant.metric])
         gates = [
-            bounded("size ratio", size / original.size, variant.size_at_most),
+            bounded("size ratio", size / networks.size(original.network), variant.size_at_most),
             bounded(f"loss of {variant.metric}", loss, variant.loss_at_most),
         ]
         metrics = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        record = {"technique": variant.technique, "size": size, "milliseconds": latency(ask, held_out.inputs[:1])}
+        record = {"technique": variant.technique, "size": size, "milliseconds": latency(ask, held_out.first())}
         records.append(record | {"metrics": metrics, "gates": gates})
     return records
 
@@ -70,12 +67,12 @@ def bounded(metric: str, value: float, bound: float) -> dict[str, Any]:
     return {"metric": metric, "bound": f"<= {bound:g}", "value": finite, "passed": value <= bound}
 
 
-def latency(ask: Callable, one: np.ndarray) -> float:
+def latency(ask: Callable, one: Any) -> float:
     """Milliseconds that `ask` takes to answer one input."""
     return latencies([ask], one)[0]
 
 
-def latencies(asks: Sequence[Callable], one: np.ndarray) -> list[float]:
+def latencies(asks: Sequence[Callable], one: Any) -> list[float]:
     """The same of each, asked in turn so that whatever else the machine does slows all alike."""
 
     def milliseconds(ask: Callable) -> float:
@@ -89,27 +86,24 @@ def latencies(asks: Sequence[Callable], one: np.ndarray) -> list[float]:
     return [min(times) for times in zip(*rounds, strict=True)]
 
 
-def _int8(original: Original, folder: Path) -> tuple[int, Callable]:
-    import numpy as np
+def _int8(original: Original, folder: Path) -> tuple[int, Ask]:
+    form, signature = int8(original.model, original.network), original.signature
+    function = form.functions[DEFAULT]
+    size = sum(np.asarray(variable).nbytes for variable in form.variables)
 
-    serving, variables = int8(original.model, original.network)
-    size = sum(np.asarray(variable).nbytes for variable in variables)
+    def call(tensors: dict[str, Any]) -> dict[str, Any]:
+        return function(*(tensors[name] for name in signature.inputs))
 
-    def ask(inputs: np.ndarray) -> np.ndarray:
-        return answers.predictions(original.module, original.model, answers.ask(serving, inputs))
-
-    return size, ask
+    return size, lambda inputs: signatures.asked(signature, call, inputs)
 
 
-def int8(model: ModuleType, network: Any) -> tuple[Callable, list[Any]]:
-    """The signature of `model` with the kernels of `network` as int8, and all its variables, in the network's order."""
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
+def int8(model: ModuleType, network: Any) -> Form:
+    """The signatures of `model` with the kernels of `network` as int8, and all its variables, in the network's order."""
+    if not isinstance(network, keras.Model):
+        raise mistake(model, "the variant 'int8' is of a keras.Model, and network() gives another: remove it from VARIANTS")
     stored, variables = [], []
     for weight in network.weights:
-        if len(weight.shape) < 2:
+        if len(weight.shape) < 2 or not tf.as_dtype(weight.dtype).is_floating:
             variables.append(weight.value)  # a bias: next to nothing
             continue
         whole, scale = (
@@ -117,48 +111,59 @@ def int8(model: ModuleType, network: Any) -> tuple[Callable, list[Any]]:
         )
         stored.append((weight, whole, scale))
         variables += [whole, scale]
-    original = model.serving(network)
 
-    @tf.function(input_signature=original.input_signature)
-    def serving(*inputs):
-        restored = [(weight, tf.cast(whole, scale.dtype) * scale) for weight, whole, scale in stored]
-        with keras.StatelessScope(state_mapping=restored):
-            return original.python_function(*inputs)
+    def compressed(signature: Signature) -> Any:
+        def python(tensors: dict[str, Any]) -> dict[str, Any]:
+            restored = [(weight, tf.cast(whole, scale.dtype) * scale) for weight, whole, scale in stored]
+            with keras.StatelessScope(state_mapping=restored):
+                return signature.python(tensors)
 
-    return serving, variables
+        return signature.traced(python)
+
+    named = signatures.of_model(model, network)
+    return Form({name: compressed(signature) for name, signature in named.items()}, variables)
 
 
 def _quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """kernel ≈ whole × scale, with one scale for each output channel: the last axis of Dense and of Conv."""
-    import numpy as np
-
     scale = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)), keepdims=True) / 127
     scale = np.where(scale == 0, 1, scale).astype(kernel.dtype)  # a channel of zeros
     return np.round(kernel / scale).astype("int8"), scale
 
 
-def _litert(original: Original, folder: Path) -> tuple[int, Callable]:
-    import numpy as np
+def _litert(original: Original, folder: Path) -> tuple[int, Ask]:
+    model = original.model
+    content = litert(model, original.network)
+    (folder / f"{model.NAME}.tflite").write_bytes(content)
+    return len(content), of_litert(model, original.signature, content)
 
-    content = litert(original.network)
-    (folder / f"{original.model.NAME}.tflite").write_bytes(content)
+
+def of_litert(model: ModuleType, signature: Signature, content: bytes) -> Ask:
+    """A LiteRT file as what answers a batch of inputs, in the place of the output that metrics() is given."""
     interpret = interpreter(content)
-    return len(content), lambda inputs: interpret(np.asarray(original.model.features(inputs)))
+    output = model.PREDICTIONS if isinstance(model.PREDICTIONS, str) else next(iter(signature.outputs))
+    return lambda inputs: {output: interpret(np.asarray(model.features(inputs)))}
 
 
-def litert(network: Any) -> bytes:
-    """The network alone as a LiteRT file with int8 kernels: a device decodes its own pictures and sounds (`features` says how)."""
-    import tensorflow as tf
+def litert(model: ModuleType, network: Any) -> bytes:
+    """The network alone as a LiteRT file with int8 kernels: a device decodes its own pictures and sounds (`features` says how).
 
-    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name="input") for tensor in network.inputs]
-    concrete = tf.function(
-        lambda inputs: network(inputs, training=False), input_signature=signature
-    ).get_concrete_function()
+    Raises YourTurn for a network that LiteRT cannot be: one with several inputs or outputs, or with operations that it lacks.
+    """
+    if len(getattr(network, "inputs", [])) != 1 or len(network.outputs) != 1:
+        raise mistake(model, "the variant 'litert' takes a keras.Model of one input and one output: remove it from VARIANTS")
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name="input") for tensor in network.inputs]
+    concrete = tf.function(lambda inputs: network(inputs, training=False), input_signature=specs).get_concrete_function()
     # Without the network as its second argument: with it, the weights of some networks are left out, and the file answers noise.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    with _quietly():
-        return converter.convert()
+    try:
+        with _quietly():
+            return converter.convert()
+    except Exception as error:  # ConverterError, of which the name is private
+        words = str(error).strip().splitlines()
+        problem = f"the network cannot be a LiteRT file: {words[0][:200] if words else type(error).__name__}; remove 'litert' from VARIANTS"
+        raise mistake(model, problem) from error
 
 
 @contextmanager
@@ -177,8 +182,6 @@ def _quietly() -> Generator[None]:
 
 def interpreter(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """A LiteRT file as a function from the network's inputs to its outputs."""
-    import tensorflow as tf
-
     with warnings.catch_warnings(), _quietly():
         warnings.simplefilter(
             "ignore"

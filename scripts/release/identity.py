@@ -1,0 +1,194 @@
+"""What a release is named by: the parsed code that decides its answers, its data files, the locked packages, the server's configuration.
+
+Two identities of a model: of its weights (what data(), network() and fit() come to), and of how it is judged and served (all else). Code counts
+as it is parsed, without comments, docstrings and layout, and only where it is imported. A definition in a model file counts for the
+weights if data(), network() or fit() mention it, themselves or through others.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.workspace import files
+
+TRAINS = {"data", "network", "fit"}
+# What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder.
+ROOM = "scripts/training"
+TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
+LOCK, SERVER = ["requirements/train.txt"], ["serving/Dockerfile", "serving/*.config"]
+BY_NAME = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"}
+
+Parts = dict[str, str]  # what people call a part → its SHA-256
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`weights` decides what is trained, `judging` what is made of it."""
+
+    weights: Parts
+    judging: Parts
+
+    @property
+    def trained(self) -> str:
+        return _digest(self.weights)
+
+    @property
+    def judged(self) -> str:
+        return _digest(self.weights | self.judging)
+
+
+def of_model(module: str) -> Identity:
+    """The identity of `model/MODULE.py`."""
+    weights, judging = _code(module)
+    weights |= {str(path): files.sha256(path) for path in data_files([module])}
+    weights |= _pipeline(TRAINING) | _hashed(LOCK)
+    judging |= {name: value for name, value in _pipeline(JUDGING).items() if name not in weights} | _hashed(SERVER)
+    return Identity(weights, judging)
+
+
+def of_release(modules: list[str]) -> str:
+    """SHA-256 of everything that decides the answers of a release of `modules`; known before anything is trained."""
+    return _digest({module: of_model(module).judged for module in modules})
+
+
+def differences(before: Parts, now: Parts) -> list[str]:
+    """The parts that were added, changed or removed."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def _digest(parts: Parts) -> str:
+    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in sorted(parts.items())).encode()).hexdigest()
+
+
+def _hashed(patterns: Iterable[str]) -> Parts:
+    return {str(path): files.sha256(path) for pattern in patterns for path in sorted(Path().glob(pattern))}
+
+
+def data_files(modules: list[str]) -> list[Path]:
+    """Files below model/ that are no code: all that git does not ignore, but for those in another model's folder."""
+    others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(modules)
+    return [p for p in _files() if p.suffix != ".py" and p.parts[1] not in others and Path(p.parts[1]).stem not in others]
+
+
+def _files() -> list[Path]:
+    command = ["git", "ls-files", "-zco", "--exclude-standard", "--", "model"]
+    listed = subprocess.run(command, capture_output=True, text=True)
+    if listed.returncode:  # no checkout: nothing says what is ignored
+        found = (path for path in Path("model").rglob("*") if "__pycache__" not in path.parts)
+        return sorted(path for path in found if path.is_file())
+    return sorted(path for path in map(Path, filter(None, listed.stdout.split("\0"))) if path.is_file())
+
+
+def _code(module: str) -> tuple[Parts, Parts]:
+    """The parsed code for the weights and for the judging: a model file is divided between them, what it imports is whole."""
+    path = Path("model") / f"{module}.py"
+    statements = _body(path)
+    trains = _reached(statements, TRAINS)
+    halves = [[s for s in statements if (s in trains) == half] for half in (True, False)]
+    parts: list[Parts] = []
+    for half, purpose in zip(halves, ("data, network, fit", "the rest"), strict=True):
+        found = {f"{path} ({purpose})": _hash(half)}
+        found |= {str(file): _hash(_body(file)) for file in _imported(half, path)}
+        parts.append(found)
+    return parts[0], {name: value for name, value in parts[1].items() if name not in parts[0]}
+
+
+def imported(module: str) -> list[Path]:
+    """The files of this repository that `model/MODULE.py` imports, and those that these do; but for the contract."""
+    path = Path("model") / f"{module}.py"
+    return [file for file in _imported(_body(path), path) if file != Path("model/__init__.py")]
+
+
+def _pipeline(roots: list[str]) -> Parts:
+    """The code from `roots`, with what it imports of its own folder and of the contract."""
+    seen = dict.fromkeys(map(Path, roots))
+    for path in roots:
+        inside = _imported(_body(Path(path)), Path(path))
+        seen |= dict.fromkeys(file for file in inside if file.parent == Path(ROOM) or file == Path("model/__init__.py"))
+    return {str(path): _hash(_body(path)) for path in seen}
+
+
+@functools.cache
+def _parsed(path: Path, changed: int) -> list[ast.stmt]:
+    tree = ast.parse(path.read_text(), str(path))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                body[:1] = []
+    return tree.body
+
+
+def _body(path: Path) -> list[ast.stmt]:
+    """The statements of a file, without docstrings."""
+    return _parsed(path, os.stat(path).st_mtime_ns)
+
+
+def _hash(statements: list[ast.stmt]) -> str:
+    return hashlib.sha256("\n".join(map(ast.dump, statements)).encode()).hexdigest()
+
+
+def _reached(statements: list[ast.stmt], names: set[str]) -> list[ast.stmt]:
+    """The statements that `names` come to; one that defines nothing (a call, a loop) may change anything, and counts always."""
+    if any(isinstance(node, ast.Name) and node.id in BY_NAME for s in statements for node in ast.walk(s)):
+        return statements  # what they mention cannot be seen
+    wanted, reached = set(names), []
+    while more := [s for s in statements if s not in reached and (not _defined(s) or _defined(s) & wanted)]:
+        reached += more
+        wanted |= {name for statement in more for name in _mentioned(statement)}
+    return [statement for statement in statements if statement in reached]
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    """The names that a statement defines, where that is all it does."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        nodes = [node for target in targets for node in ast.walk(target)]
+        plain = not any(isinstance(node, ast.Attribute | ast.Subscript) for node in nodes)
+        return {node.id for node in nodes if isinstance(node, ast.Name)} if plain else set()
+    return set()
+
+
+def _mentioned(statement: ast.stmt) -> Iterator[str]:
+    return (node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
+
+
+def _imported(statements: list[ast.stmt], path: Path) -> list[Path]:
+    """The files of this repository that the statements import, and those that these do."""
+    found: dict[Path, None] = {}
+    waiting = [(statements, path)]
+    while waiting:
+        some, at = waiting.pop()
+        for file in _imports(some, at):
+            if file not in found:
+                found[file] = None
+                waiting.append((_body(file), file))
+    return sorted(found)
+
+
+def _imports(statements: list[ast.stmt], path: Path) -> Iterator[Path]:
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join([*path.parts[: len(path.parts) - node.level], node.module or ""]) if node.level else node.module
+            package = (package or "").strip(".")
+            names = [package, *(f"{package}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            file = Path(*name.split("."))
+            if file.parts and file.parts[0] in ("model", "scripts"):
+                yield from (f for f in (file.with_suffix(".py"), file / "__init__.py") if f.exists())

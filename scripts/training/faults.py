@@ -1,0 +1,47 @@
+"""A mistake in a model file, told as its author's: the file, the line, the words."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from types import ModuleType
+
+from scripts.workspace.errors import YourTurn
+
+FRAME = re.compile(rf'File "(?:{re.escape(os.getcwd())}/)?(model/[^"\n]+\.py)", line (\d+)(?:, in (\S+))?')
+
+
+def mistake(model: ModuleType, problem: str) -> YourTurn:
+    """That `model`, a model file, does not keep the contract."""
+    file = f"{model.__name__.replace('.', '/')}.py"
+    return YourTurn(f"{file}: {problem}", f"edit {file}, then ./pipeline train")
+
+
+def told(error: BaseException) -> YourTurn | None:
+    """The error as the model file's own, if its traceback passes through model/, in this process or in one that it came from."""
+    text = "".join(traceback.format_exception(error))
+    frames = [match for match in FRAME.finditer(text) if match[1] != "model/__init__.py"]
+    if not frames:
+        return None
+    file, line, _ = _innermost(error, frames).groups()
+    words = _words(error)
+    shown = "\n".join(f"    {match[1]}, line {match[2]}, in {match[3] or '?'}" for match in frames)
+    return YourTurn(f"{file}, line {line}: {words}\n{shown}", f"edit {file}, then the same command again")
+
+
+def _innermost(error: BaseException, frames: list[re.Match]) -> re.Match:
+    """The last frame of the exception itself; of one from another process, or out of a graph, the last that its own words name."""
+    inner = error.__cause__ if type(error.__cause__).__name__ in ("RemoteTraceback", "_RemoteTraceback") else error
+    named = [match for match in FRAME.finditer(str(inner)) if match[1] != "model/__init__.py"]
+    return named[-1] if named else frames[-1]
+
+
+def _words(error: BaseException) -> str:
+    """`Type: message` in one line; TensorFlow puts the message of an error in a graph last, below the code."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0] == "in user code:":
+        return lines[-1]
+    return f"{type(error).__name__}: {' '.join(lines)}"

@@ -1,0 +1,51 @@
+"""Before the hours, the seconds: what can be checked of a model while it is not trained."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from model import Data
+from scripts.training import answers, fitting, networks, saved_model, scoring, signatures, variants
+from scripts.training.faults import mistake
+
+EXAMPLES = 256  # of the held-out data, at least, that the untrained network is asked
+
+
+def rehearse(module: str) -> str:
+    """Goes the whole way with the untrained network: data, answers, metrics, examples, an export, and one answer of that."""
+    model = fitting.prepare(module)
+    data, network = model.data(), model.network()
+    _check_data(model, data)
+    named = signatures.of_model(model, network)
+    default = named[signatures.DEFAULT]
+    held_out = scoring.HeldOut(model, data.held_out, default)
+    tried = _try_metrics(held_out, default)
+    answers.check_form(model, answers.of_examples(model, named))
+    for variant in model.VARIANTS:
+        (variants.int8 if variant.technique == "int8" else variants.litert)(model, network)
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model.save(model, saved_model.original(model, network), Path(folder) / "export")
+        answers.of_examples(model, saved_model.read(model, Path(folder) / "export"))
+        if model.fit:
+            fitting.save(network, model, Path(folder) / "network")
+            networks.load(model, Path(folder) / "network")
+    return f"{module}: {tried}"
+
+
+def _check_data(model: ModuleType, data: Any) -> None:
+    if not isinstance(data, Data) or data.held_out is None:
+        raise mistake(model, "data() must return Data(train=Split(…), held_out=Split(…))")
+    if model.fit and data.train is None:
+        raise mistake(model, "data() gives no training data, and there is a fit()")
+
+
+def _try_metrics(held_out: Any, signature: Any) -> str:
+    """What metrics() says of some answers. That their values do not do, which are of no training, is no defect."""
+    try:
+        score = scoring.score(held_out, signature.ask, EXAMPLES)
+    except (ValueError, ArithmeticError) as error:
+        return f"metrics() cannot judge an untrained network: {error}"
+    return f"asked {score.examples} examples, untrained, and exported"

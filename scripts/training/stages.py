@@ -1,0 +1,36 @@
+"""The stages of a model, each in a process of its own: check, train, evaluate, export. Nothing here imports TensorFlow."""
+
+from collections.abc import Mapping
+
+from scripts.release.releases import Release
+from scripts.training.isolation import isolated
+from scripts.workspace import console
+from scripts.workspace.errors import YourTurn
+
+
+def check(modules: list[str]) -> None:
+    """Refuses, before any is trained, models that could not be judged, exported or served. Raises YourTurn."""
+    names = isolated("models.names", modules)
+    for module, name in names.items():
+        if other := next((other for other in names if other != module and names[other] == name), None):
+            problem = f"model/{module}.py and model/{other}.py are both called {name!r}: one would be served in the other's place"
+            raise YourTurn(problem, f"give model/{other}.py another NAME")
+    for module in modules:
+        with console.stage("check") as stage:
+            stage.result = isolated("rehearsal.rehearse", module)
+
+
+def train(module: str) -> None:
+    with console.stage("train") as stage:
+        stage.result = isolated("fitting.train", module)
+
+
+def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
+    """`environments` is what environments serve, by their names. Raises YourTurn if the model is refused."""
+    with console.stage("evaluate") as stage:
+        stage.result = isolated("judgement.evaluate", module, dict(environments))
+
+
+def export(modules: list[str]) -> None:
+    with console.stage("export") as stage:
+        stage.result = isolated("exporting.export", modules)

@@ -1,0 +1,99 @@
+"""What surrounds a training: a fixed set of variables, an empty home, and no file from outside.
+
+Nothing of the user's decides a release: neither ~/.keras/keras.json nor a variable that is set on one machine and not on another.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scripts.release import identity
+from scripts.workspace.errors import YourTurn
+
+# What reaches a model file: where programs, libraries and devices are, how text is shown, and where a run is logged. None decides a weight.
+REACHING = ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMPDIR", "LANG", "LC_ALL", "TERM", "COLUMNS", "NO_COLOR"]
+REACHING += ["PYTHONBREAKPOINT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN"]
+HOME = Path("build/home")
+_allowed: set[str] = set()  # files that model files may read
+
+
+@contextmanager
+def fixed() -> Generator[None]:
+    """The block runs with the variables of a training, and no others."""
+    before = dict(os.environ)
+    kept = {name: before[name] for name in REACHING if name in before}
+    HOME.mkdir(parents=True, exist_ok=True)
+    os.environ.clear()
+    os.environ.update(kept | {"HOME": str(HOME.absolute()), "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def refuse_variables(module: str) -> None:
+    """Refuses a model file that reads a variable which does not reach it: it would get its default, without a word."""
+    for path in [Path("model") / f"{module}.py", *identity.imported(module)]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = _variable(node)
+            if name and name not in [*REACHING, "HOME"]:
+                problem = f"{path}, line {node.lineno}: the environment variable {name} does not reach a training: it is no part of the release"
+                raise YourTurn(problem, f"write its value into {path}")
+
+
+def _variable(node: Any) -> str | None:
+    """The variable that an expression reads: os.environ["X"], os.environ.get("X") or os.getenv("X")."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and ast.unparse(node.value).endswith("environ"):
+        found = node.slice
+    elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("environ.get", "getenv")):
+        found = node.args[0]
+    else:
+        return None
+    return found.value if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
+
+
+def refuse_files(module: str) -> None:
+    """From here on, a model file that opens a file which is no part of the release is refused, for as long as this process lives.
+
+    What the process wrote itself is its own. Files that TensorFlow opens, past Python, are not seen.
+    """
+    if not _allowed:
+        begin = time.time()
+        roots = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc", "/proc", "/sys", "/dev", "build"]
+        rooms = tuple({f"{form(root)}{os.sep}" for root in roots for form in (os.path.abspath, os.path.realpath)})
+        sys.addaudithook(lambda event, arguments: _watch(begin, rooms, arguments) if event == "open" else None)
+    _allowed.update(str(path.absolute()) for path in [*identity.data_files([module]), Path("model/__init__.py")])
+
+
+def _watch(begin: float, rooms: tuple[str, ...], arguments: tuple) -> None:
+    if not isinstance(arguments[0], str) or not _reads(*arguments[1:]):
+        return
+    path = os.path.abspath(arguments[0])
+    if path in _allowed or path.endswith((".py", ".pyc")) or path.startswith(rooms) or not os.path.isfile(path):
+        return
+    if os.stat(path).st_ctime < begin and (caller := _caller()):
+        shown = os.path.relpath(path) if path.startswith(os.getcwd()) else path
+        problem = f"{caller} reads {shown}, which is no part of the release: it could change, and the release's name would not"
+        raise YourTurn(problem, "put it below model/, where git holds it")
+
+
+def _reads(mode: Any, flags: int) -> bool:
+    return not set(mode) & set("wax") if isinstance(mode, str) else flags & os.O_ACCMODE == os.O_RDONLY
+
+
+def _caller() -> str | None:
+    """The file and line of model/ that is at work."""
+    frame, folder = sys._getframe(2), f"{os.getcwd()}/model/"
+    while frame:
+        if frame.f_code.co_filename.startswith(folder) and not frame.f_code.co_filename.endswith("/__init__.py"):
+            return f"{os.path.relpath(frame.f_code.co_filename)}, line {frame.f_lineno},"
+        frame = frame.f_back
+    return None
