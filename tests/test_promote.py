@@ -61,7 +61,7 @@ def test_one_commit_that_changes_the_digest_and_the_release(small: Fork) -> None
     )
     changed = small.git("show", "--name-only", "--format=%s", "HEAD").split("\n")
     assert changed[0] == "dev: promote 1750000001-111111111111"
-    assert changed[2:4] == [f"{OVERLAY}/kustomization.yaml", f"{OVERLAY}/release.json"]
+    assert changed[2:5] == [f"{OVERLAY}/{name}" for name in ("kustomization.yaml", "ledger.json", "release.json")]
     assert small.git("status", "--porcelain") == ""
     small.ok("history", "dev", "--json", "history.json")
     assert [(e["action"], e["release"], e["outcome"], e["reason"]) for e in small.read("history.json")][-1] == (

@@ -80,7 +80,7 @@ def test_a_later_one_by_a_pull_request_that_shows_the_consequences(github: GitHu
     assert pull["title"] == "staging: promote 1750000002-222222222222"
     assert (pull["head"]["ref"], pull["base"]["ref"]) == ("promote/staging", "main")
     changed = github.git("diff", "--name-only", "main...promote/staging").split()
-    assert changed == [f"{STAGING}/kustomization.yaml", f"{STAGING}/release.json"]
+    assert changed == [f"{STAGING}/{name}" for name in ("kustomization.yaml", "ledger.json", "release.json")]
     for line in (
         "Release `1750000002-222222222222` for **staging**, which serves release `1750000001-111111111111`.",
         "| error | – | 0.25 | <= 1 |",

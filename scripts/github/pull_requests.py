@@ -7,32 +7,31 @@ from scripts.workspace.errors import YourTurn
 CHECK = "ci"  # the job of ci.yml that branch protection asks for: a request opened by a workflow's own token starts no checks
 
 
-def propose(branch: str, base: str, title: str, body: str, verdict: str) -> str:
-    """Pushes HEAD as `branch` and proposes it for `base`; `verdict` is what its check says. Returns the request's address.
+def propose(commit: str, branch: str, base: str, title: str, body: str, verdict: str) -> str:
+    """Pushes `commit` as `branch` and proposes it for `base`; `verdict` is what its check says. Returns the request's address.
 
     Each step finds what an interrupted one has left, and goes on. Where Actions may not open requests, it says which setting allows it,
     and where to open this one by hand.
     """
-    if not _is_there(branch):
-        remote.push(branch, force=True)
-    commit = git.text("rev-parse", "HEAD")
+    there = _there(branch, commit)
+    if not there:
+        remote.push(commit, branch, force=True)
     address = _open(branch, base, title, body)
-    gh.api("POST", f"statuses/{commit}", {"state": "success", "context": CHECK, "description": verdict[:140]})
+    status = {"state": "success", "context": CHECK, "description": verdict[:140]}
+    gh.api("POST", f"statuses/{there or commit}", status)
     console.say(f"  proposed   {title}: {address}")
     actions.summary(f"Proposed: [{title}]({address})")
     return address
 
 
-def _is_there(branch: str) -> bool:
-    """Whether origin has this very proposal: then HEAD becomes it, and what people said of it still stands."""
+def _there(branch: str, commit: str) -> str | None:
+    """Origin's commit, where it has this very proposal: what people said of it still stands."""
     try:
         there = remote.fetch(branch)
     except YourTurn:
-        return False
-    mine, other = (git.text("rev-parse", f"{commit}^{{tree}}", f"{commit}^") for commit in ("HEAD", there))
-    if mine == other:
-        git.git("checkout", "--quiet", "--detach", there)
-    return mine == other
+        return None
+    mine, other = (git.text("rev-parse", f"{c}^{{tree}}", f"{c}^") for c in (commit, there))
+    return there if mine == other else None
 
 
 def _open(branch: str, base: str, title: str, body: str) -> str:

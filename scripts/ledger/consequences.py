@@ -13,8 +13,8 @@ from scripts.workspace import git
 SHOWN = 30  # lines of a list: more is read where it is
 
 
-def describe(environment: str, release: Release, before: Release | None, base: str) -> str:
-    """Of HEAD, which brings `release` to `environment`, beside `before`, which it serves as of the commit `base`."""
+def describe(environment: str, release: Release, before: Release | None, base: str, commit: str) -> str:
+    """Of `commit`, which brings `release` to `environment`, beside `before`, which it serves as of the commit `base`."""
     serves = f"release `{before.label}`" if before else "nothing yet"
     lines = [f"Release `{release.label}` for **{environment}**, which serves {serves}.", ""]
     for model in release.models:
@@ -24,7 +24,7 @@ def describe(environment: str, release: Release, before: Release | None, base: s
     for model in before.models if before else []:
         if model["name"] not in {m["name"] for m in release.models}:
             lines += [f"### {model['name']}", "", "It is **not in this release**: its clients get no answer.", ""]
-    lines += _block("Manifests", "diff", _rendered(environment, base))
+    lines += _block("Manifests", "diff", _rendered(environment, base, commit))
     lines += _block("Commits", "", _commits(release, before))
     return "\n".join([*lines, "Merging deploys it; what serves now is put back by itself if it does not verify."])
 
@@ -64,8 +64,8 @@ def _key(example: dict[str, Any]) -> str:
     return json.dumps(example["inputs"], sort_keys=True)
 
 
-def _rendered(environment: str, base: str) -> list[str]:
-    return rendering.between(*(rendering.render(environment, revision, None) for revision in (base, "HEAD")))
+def _rendered(environment: str, base: str, commit: str) -> list[str]:
+    return rendering.between(*(rendering.render(environment, revision, None) for revision in (base, commit)))
 
 
 def _commits(release: Release, before: Release | None) -> list[str]:
@@ -75,7 +75,8 @@ def _commits(release: Release, before: Release | None) -> list[str]:
         return ["its commit is not in this repository"]
     if not old or not git.exists(old):
         return git.text("log", "-1", "--format=%h %s", new).splitlines()
-    paths = [".", ":!k8s/overlays/*/release.json", ":!k8s/overlays/*/kustomization.yaml"]
+    ledgers = ["release.json", "ledger.json", "[kK]ustomization*"]
+    paths = [".", *(f":!k8s/overlays/*/{name}" for name in ledgers)]
     forth, back = (
         git.text("log", "--format=%h %s", span, "--", *paths).splitlines()
         for span in (f"{old}..{new}", f"{new}..{old}")

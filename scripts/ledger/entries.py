@@ -7,16 +7,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of an environment's ledger. `release` is VERSION-NAME."""
+    """A line of an environment's ledger. Releases are VERSION-NAME."""
 
     time: str  # ISO 8601, UTC
-    action: str  # promote, deploy, rollback, return, down or edit
+    action: str  # promote, deploy, rollback, return, down; by hand: revert or edit
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
+    instead_of: str = ""  # the release that it took the place of
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if value or key != "instead_of"}
 
 
 def now() -> str:

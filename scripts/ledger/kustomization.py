@@ -7,10 +7,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from scripts.workspace import git
 from scripts.workspace.errors import YourTurn
 
+FILES = ["kustomization.yaml", "kustomization.yml", "Kustomization"]  # any of these is one, to kustomize
 NAME = "serving"  # of the image in k8s/base
 SCALAR = re.compile(r"""'[^']*'|"[^"]*"|[^\s,}\]]+""")
+
+
+def find(folder: str, revision: str) -> str | None:
+    """The name of the kustomization that `revision` has in `folder`; None if it has none."""
+    listed = git.ask("ls-tree", "-z", "--name-only", f"{revision}:{folder}").stdout.decode(errors="replace").split("\0")
+    return next((name for name in FILES if name in listed), None)
+
+
+def decoded(content: bytes, source: str) -> str:
+    """The text of the file. Raises YourTurn where it is not in UTF-8."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise YourTurn(
+            f"{source} is not in UTF-8: {error.reason} at byte {error.start}", f"save {source} as UTF-8"
+        ) from None
 
 
 def load(text: str, source: str) -> Any:

@@ -1,7 +1,7 @@
 """A promotion that others see: pushed to origin's branch, or proposed there with its consequences."""
 
 from scripts.github import gh, pull_requests
-from scripts.ledger import consequences
+from scripts.ledger import consequences, history
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
 from scripts.release.releases import Release
@@ -11,16 +11,15 @@ from scripts.workspace.errors import YourTurn
 DEPLOYS = "deploy.yml"  # the workflow
 
 
-def was_rolled_back(environment: str, release: Release, reason: str) -> bool:
-    """Whether the newest entry there is a rollback from this very release, and no reason is given to bring it back.
+def was_rolled_back(environment: str, release: Release, reason: str, revision: str = "HEAD") -> bool:
+    """Whether somebody has taken this very release back there, and nobody gives a reason to bring it again.
 
     What failed by itself may try again.
     """
-    history = Overlay(environment).history()[-2:]
-    labels, action = [entry.release for entry in history], history[-1].action if history else ""
-    if reason.strip() or action != "rollback" or release.label not in labels[:-1] or release.label == labels[-1]:
+    why = history.taken_back(Overlay(environment).history(revision)).get(release.name)
+    if why is None or reason.strip():
         return False
-    text = f"release {release.name} was rolled back in {environment} ({history[-1].reason}): it comes back only with a --reason"
+    text = f"release {release.name} was rolled back in {environment} ({why}): it comes back only with a --reason"
     console.say(f"  skipped    {text}")
     actions.annotate("warning", text)
     return True
@@ -40,34 +39,32 @@ def commit(environment: str, release: Release, entry: Entry) -> None:
 
 def publish(environment: str, release: Release, entry: Entry, by: str, dispatch: bool) -> None:
     """On top of what origin has now, as often as somebody else is faster; the checkout here stays as it is."""
-    branch = remote.branch()
+    branch, overlay = remote.branch(), Overlay(environment)
     for _ in range(remote.ATTEMPTS):
-        with remote.on_top_of(base := remote.fetch(branch)):
-            if was_rolled_back(environment, release, entry.reason):
-                return
-            before = Overlay(environment).release()
-            commit = Overlay(environment).write(release, "HEAD", entry)
-            if not commit:
-                console.say(f"  promote    {environment} has release {release.name} already: nothing to commit")
-                actions.output(promoted=environment)
-                return
-            try:
-                if by == "commit":
-                    _push(environment, release, branch, dispatch)
-                else:
-                    _propose(environment, release, before, base, branch, "")
-                return
-            except remote.Stale:
-                continue
-            except remote.Protected as error:
-                _propose(environment, release, before, base, branch, str(error))
-                return
+        base = remote.fetch(branch)
+        if was_rolled_back(environment, release, entry.reason, base):
+            return
+        commit = overlay.commit(release, base, entry, base)
+        if not commit:
+            console.say(f"  promote    {environment} has release {release.name} already: nothing to commit")
+            actions.output(promoted=environment)
+            return
+        try:
+            if by == "commit":
+                _push(environment, release, commit, branch, dispatch)
+            else:
+                _propose(environment, release, commit, base, branch, "")
+            return
+        except remote.Stale:
+            continue
+        except remote.Protected as error:
+            _propose(environment, release, commit, base, branch, str(error))
+            return
     raise YourTurn(f"others push to {branch} faster than this does", "the same command again")
 
 
-def _push(environment: str, release: Release, branch: str, dispatch: bool) -> None:
-    remote.push(branch)
-    commit = git.text("rev-parse", "HEAD")
+def _push(environment: str, release: Release, commit: str, branch: str, dispatch: bool) -> None:
+    remote.push(commit, branch)
     console.say(f"  promote    {environment}: release {release.name}, commit {commit[:12]} on origin's {branch}")
     actions.output(promoted=environment)
     actions.summary(f"{environment} is to serve release `{release.label}`.")
@@ -76,14 +73,12 @@ def _push(environment: str, release: Release, branch: str, dispatch: bool) -> No
         gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request)
 
 
-def _propose(
-    environment: str, release: Release, before: Release | None, base: str, branch: str, protected: str
-) -> None:
+def _propose(environment: str, release: Release, commit: str, base: str, branch: str, protected: str) -> None:
     if protected:
         text = f"{branch} takes no push from here ({protected}): the promotion to {environment} is proposed instead"
         console.say(f"  protected  {text}")
         actions.annotate("warning", text)
-    title = git.text("log", "-1", "--format=%s")
-    body = consequences.describe(environment, release, before, base)
+    title = git.text("log", "-1", "--format=%s", commit)
+    body = consequences.describe(environment, release, Overlay(environment).release(base), base, commit)
     verdict = f"release {release.name} is verified where it comes from, and {environment} renders with it"
-    pull_requests.propose(f"promote/{environment}", branch, title, body, verdict)
+    pull_requests.propose(commit, f"promote/{environment}", branch, title, body, verdict)

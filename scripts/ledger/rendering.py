@@ -27,14 +27,19 @@ def render(environment: str, revision: str, release: Release | None, elsewhere: 
 
     folder = f"k8s/overlays/{environment}"
     with tempfile.TemporaryDirectory() as checkout:
-        archive = git.git("archive", "--format=tar", revision, "k8s")
+        # Line ends as they are committed, and modes that let this user read: not what the user's settings make of them.
+        archive = git.git(
+            "archive", "--format=tar", revision, "k8s", settings=["core.autocrlf=false", "tar.umask=0022"]
+        )
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(checkout, filter="data")
-        file = Path(checkout, folder, "kustomization.yaml")
-        if not file.exists():
-            raise YourTurn(f"{revision} has no {folder}/kustomization.yaml", "git add it and commit")
+        name = kustomization.find(folder, revision)
+        if not name:
+            raise YourTurn(f"{revision} has no {folder}/{kustomization.FILES[0]}", "git add it and commit")
+        file = Path(checkout, folder, name)
         if release:
-            file.write_text(kustomization.with_images(file.read_text(), f"{folder}/kustomization.yaml", release.images))
+            text = kustomization.decoded(file.read_bytes(), f"{folder}/{name}")
+            file.write_bytes(kustomization.with_images(text, f"{folder}/{name}", release.images).encode())
         if elsewhere:
             file = Path(checkout, "k8s/overlays/elsewhere/kustomization.yaml")
             files.write(file, json.dumps({"namespace": elsewhere, "resources": [f"../{environment}"]}))

@@ -5,10 +5,9 @@ import datetime
 from pathlib import Path
 
 from scripts.github import pull_requests
-from scripts.ledger import overlays
 from scripts.steps import REPORT
 from scripts.steps.refresh import PATCH
-from scripts.workspace import console, git, remote
+from scripts.workspace import commits, console, git, remote
 from scripts.workspace.errors import YourTurn
 
 BRANCH = "retrain"
@@ -25,13 +24,15 @@ def run(patch: Path) -> int:
     if not patch.read_bytes():
         console.say("  propose    nothing changed")
         return 0
-    here, text = patch.absolute(), REPORT.read_text() if REPORT.exists() else ""
+    text = REPORT.read_text() if REPORT.exists() else ""
     branch = remote.branch()
-    with remote.on_top_of(remote.fetch(branch)):
-        git.git("apply", "--index", str(here), remedy="the data has changed meanwhile: ./pipeline refresh")
-        title = f"The data of {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-        git.git(*overlays.identity(), "commit", "--quiet", "--no-verify", "-m", f"{title}\n\nBrought by refresh().")
-        pull_requests.propose(
-            BRANCH, branch, title, f"New data, and no other change. {VERDICT.capitalize()}.\n\n{text}", VERDICT
-        )
+    base = remote.fetch(branch)
+    with commits.index_of(base) as index:
+        remedy = "the data has changed meanwhile: ./pipeline refresh"
+        git.git("apply", "--cached", "--whitespace=nowarn", str(patch), index=index, remedy=remedy)
+        tree = git.text("write-tree", index=index)
+    title = f"The data of {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    if commit := commits.commit(tree, base, f"{title}\n\nBrought by refresh()."):
+        body = f"New data, and no other change. {VERDICT.capitalize()}.\n\n{text}"
+        pull_requests.propose(commit, BRANCH, branch, title, body, VERDICT)
     return 0

@@ -8,7 +8,7 @@ import argparse
 
 from scripts.steps import PATCH
 from scripts.training import models
-from scripts.workspace import actions, checkout, console, files, git
+from scripts.workspace import actions, checkout, commits, console, files, git
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "train"
@@ -32,7 +32,7 @@ def run(model: list[str] | None) -> int:
             refresh()
             stage.result = name
     changed = _changed()
-    files.write(PATCH, _patch() if changed else "")
+    files.write(PATCH, _patch() if changed else b"")
     console.say(f"  refresh    {', '.join(changed)}" if changed else "  refresh    nothing changed")
     actions.output(changed="true" if changed else "false")
     return 0
@@ -40,17 +40,15 @@ def run(model: list[str] | None) -> int:
 
 def _changed() -> list[str]:
     """Files that differ from HEAD, by name. Raises YourTurn for any that is no data."""
-    lines = git.git("status", "--porcelain", "-z", "--untracked-files=all").decode().split("\0")
-    paths = [line[3:] for line in lines if line]
+    paths = checkout.changes()
     if code := [path for path in paths if not path.startswith("model/") or path.endswith(".py")]:
         problem = f"refresh() changed {', '.join(code)}: it may bring data below model/, and no code"
         raise YourTurn(problem, "git checkout -- . && git clean -d model, then mend refresh()")
     return paths
 
 
-def _patch() -> str:
+def _patch() -> bytes:
     """All of it, new files too; what it holds of binary files is text here."""
-    git.git("add", "--all", "--", "model")
-    patch = git.git("diff", "--cached", "--binary", "HEAD").decode(errors="surrogateescape")
-    git.git("reset", "--quiet")
-    return patch
+    with commits.index_of("HEAD") as index:
+        git.git("add", "--all", "--", "model", index=index)
+        return git.git("diff-index", "--cached", "--binary", "--full-index", "-p", "HEAD", index=index)

@@ -9,7 +9,7 @@ import contextlib
 from typing import Any
 
 from scripts.github import sticky
-from scripts.ledger import overlays, rendering
+from scripts.ledger import kustomization, overlays, rendering
 from scripts.ledger.overlays import Overlay
 from scripts.release import identity
 from scripts.release.releases import Release
@@ -51,7 +51,7 @@ def _base(against: str) -> str:
 def _model(base: str) -> list[str]:
     """The release that this would be, beside the one that main made last: what the first environment's ledger says."""
     first = overlays.first()
-    before = Overlay(first).release(base) if git.show(base, f"k8s/overlays/{first}/kustomization.yaml") else None
+    before = Overlay(first).release(base) if kustomization.find(f"k8s/overlays/{first}", base) else None
     modules = models.chosen(None)
     name = identity.of_release(modules)[:12]
     if before and before.name == name:
@@ -115,6 +115,6 @@ def _overlays(base: str) -> list[str]:
 
 def _changes(environment: str, base: str) -> list[str]:
     now = rendering.render(environment, "HEAD", None)
-    if git.show(base, f"k8s/overlays/{environment}/kustomization.yaml") is None:
+    if not kustomization.find(f"k8s/overlays/{environment}", base):
         return [f"{rendering.title(manifest)}: is added" for manifest in now]
     return rendering.between(rendering.render(environment, base, None), now)

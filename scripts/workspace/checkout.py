@@ -1,8 +1,12 @@
-"""What git says of this checkout: commit, its time, whether the tree is dirty. A folder that is no checkout is always dirty."""
+"""What git says of this checkout: commit, its time, whether it is dirty, which files count. A folder that is none is always dirty."""
 
-import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.workspace import git
+from scripts.workspace.errors import YourTurn
 
 
 @dataclass(frozen=True)
@@ -14,16 +18,46 @@ class Checkout:
 
 def read() -> Checkout:
     """A version must grow with every change, so a dirty tree has the time of now in the place of its commit's."""
-    head = _git("log", "-1", "--format=%H %ct")
+    head = _said("log", "-1", "--format=%H %ct")
     if not head:
         return Checkout(None, int(time.time()), dirty=True)
-    commit, seconds = head.split()
-    dirty = bool(_git("status", "--porcelain"))
+    commit, seconds = head.decode().split()
+    dirty = bool(changes())
     return Checkout(commit, int(time.time()) if dirty else int(seconds), dirty)
 
 
-def _git(*arguments: str) -> str:
+def changes(*paths: str, index: Path | None = None) -> list[str]:
+    """Files that differ from the last commit, new ones too, by git's own word: it knows line ends, filters, links and modes.
+
+    `paths` restricts them; with `index`, files of this folder that differ from that.
+    """
+    flags = ["--porcelain", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames"]
+    lines = git.paths("status", *flags, "--", *paths, index=index)
+    return [line[3:] for line in lines if not index or line[1] != " "]
+
+
+def files(*folders: str) -> list[Path]:
+    """The files below `folders` that git does not ignore, committed or not, sorted; all of them where this is no checkout."""
+    listed = _said("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders)
+    if listed is None:
+        return sorted(path for folder in folders for path in Path(folder).rglob("*") if path.is_file())
+    found = {Path(name.decode(errors="surrogateescape")) for name in listed.split(b"\0") if name}
+    return sorted(path for path in found if path.is_file())
+
+
+def ignored(paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths` that no commit here will hold, since git ignores them; none where this is no checkout."""
+    wanted = b"\0".join(str(path).encode(errors="surrogateescape") for path in paths)
+    listed = _said("check-ignore", "-z", "--stdin", stdin=wanted) if wanted else b""
+    return [Path(name.decode(errors="surrogateescape")) for name in (listed or b"").split(b"\0") if name]
+
+
+def _said(*arguments: str, stdin: bytes = b"") -> bytes | None:
+    """None where this is no checkout, or git is not installed."""
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
-    except FileNotFoundError:
-        return ""
+        done = git.ask(*arguments, stdin=stdin)
+    except YourTurn as error:
+        if error is git.ABSENT:
+            return None
+        raise
+    return None if done.returncode else done.stdout

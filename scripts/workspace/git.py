@@ -1,36 +1,105 @@
-"""git, run in this repository."""
+"""git, asked as a machine asks it: what it prints has one form, whatever its user, a hook or the locale has set."""
 
+import os
+import re
 import subprocess
+from collections.abc import Iterable
+from pathlib import Path
 
+from scripts.workspace import process
 from scripts.workspace.errors import YourTurn
 
+ABSENT = YourTurn("git is not installed, and the ledger is a git history", "install git")
+# A user's own are for people's eyes; each of these would change what is read here, or what is pushed.
+SETTINGS = [
+    *("color.ui=false", "core.quotePath=false", "i18n.logOutputEncoding=UTF-8", "i18n.commitEncoding=UTF-8"),
+    *("log.showSignature=false", "log.follow=false", "log.showRoot=true", "diff.renames=false", "status.renames=false"),
+    *("push.followTags=false", "push.recurseSubmodules=no"),
+]
+# Who commits, and how a remote is reached. Any other GIT_… is that of a hook which started this, and names another index or folder.
+KEPT = re.compile(
+    r"GIT_(AUTHOR_|COMMITTER_|SSH|SSL_|HTTP_|CURL_|PROXY_|ASKPASS|TERMINAL_PROMPT|ALLOW_PROTOCOL|CONFIG_|TRACE|EXEC_PATH|LFS_"
+    r"|CEILING_|DISCOVERY_)"
+)
+ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": "en"}  # the words are looked through below
+# What git says after the line that tells why.
+FRAME = re.compile(
+    r"hint:|warning:|Please make sure you have the correct|and the repository exists|fatal: (?:Could not read from remote"
+    r"|the remote end hung up|failed to write commit object)|error: failed to push some refs",
+    re.I,
+)
+DUBIOUS = re.compile(rb"dubious ownership in repository at '(.+?)'")
 
-def git(*arguments: str, remedy: str = "mend that, then the same command again") -> bytes:
+
+def ask(
+    *arguments: str, stdin: bytes = b"", index: Path | None = None, settings: Iterable[str] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    """`git ARGUMENTS`, whatever comes of it; with `index` in the place of the checkout's. Raises YourTurn where git refuses to look."""
+    flags = [word for setting in [*SETTINGS, *settings] for word in ("-c", setting)]
+    done = process.run(
+        ["git", "--no-pager", "--no-optional-locks", *flags, *arguments], ABSENT, stdin, _environment(index)
+    )
+    if done.returncode and (found := DUBIOUS.search(done.stderr)):
+        folder = found[1].decode(errors="replace")
+        problem = f"git reads nothing here: {folder} belongs to another user of this machine"
+        raise YourTurn(problem, f"git config --global --add safe.directory '{folder}'")
+    return done
+
+
+def git(
+    *arguments: str,
+    stdin: bytes = b"",
+    index: Path | None = None,
+    settings: Iterable[str] = (),
+    remedy: str = "mend that, then the same command again",
+) -> bytes:
     """What `git ARGUMENTS` prints. Raises YourTurn with git's own words if it fails."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True)
-    except FileNotFoundError:
-        raise YourTurn("git is not installed, and the ledger is a git history", "install git") from None
+    done = ask(*arguments, stdin=stdin, index=index, settings=settings)
     if done.returncode:
-        raise YourTurn(f"git {arguments[0]}: {_last_line(done.stderr)}", remedy)
+        raise YourTurn(f"git {arguments[0]}: {telling_line(done.stderr.decode(errors='replace'))}", remedy)
     return done.stdout
 
 
-def text(*arguments: str) -> str:
-    return git(*arguments).decode().strip()
+def text(*arguments: str, index: Path | None = None) -> str:
+    return git(*arguments, index=index).decode(errors="replace").strip()
+
+
+def paths(*arguments: str, index: Path | None = None) -> list[str]:
+    """What a command with -z lists: any name a file can have."""
+    return [os.fsdecode(name) for name in git(*arguments, index=index).split(b"\0") if name]
 
 
 def show(revision: str, path: str) -> bytes | None:
     """The file as it is in `revision`; None if there is none."""
-    done = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True)
-    return None if done.returncode else done.stdout
+    return contents([f"{revision}:{path}"])[0]
+
+
+def contents(objects: list[str]) -> list[bytes | None]:
+    """Each `REVISION:PATH` as it is stored, asked at once; None for one that is not there."""
+    output = git("cat-file", "--batch", stdin="".join(f"{name}\n" for name in objects).encode())
+    found: list[bytes | None] = []
+    while output:
+        head, _, rest = output.partition(b"\n")
+        kind, size = head.split(b" ")[-2:]
+        length = int(size) if size.isdigit() else 0
+        found.append(rest[:length] if kind == b"blob" else None)
+        output = rest[length + 1 :] if size.isdigit() else rest
+    return found
 
 
 def exists(revision: str) -> bool:
     """Whether this clone has the commit: a shallow one may not."""
-    return not subprocess.run(["git", "cat-file", "-e", f"{revision}^{{commit}}"], capture_output=True).returncode
+    return not ask("cat-file", "-e", f"{revision}^{{commit}}").returncode
 
 
-def _last_line(stderr: bytes) -> str:
-    lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("fatal: ").removeprefix("error: ") if lines else "failed without a word"
+def telling_line(stderr: str) -> str:
+    """The line of git's that says why: the last error of its own, else the last line before the frame around it."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not FRAME.match(line.strip())]
+    errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    last = (errors or lines or ["failed without a word"])[-1]
+    return last.removeprefix("fatal: ").removeprefix("error: ")
+
+
+def _environment(index: Path | None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or KEPT.match(name)}
+    return kept | ENGLISH | ({"GIT_INDEX_FILE": str(index.absolute())} if index else {})

@@ -1,19 +1,16 @@
-"""The remote `origin`: what is pushed there, and what it may refuse."""
+"""The remote `origin`: where it is, what is pushed there, and what it may refuse."""
 
-import contextlib
 import re
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 
-from scripts.workspace import git
+from scripts.workspace import git, process
 from scripts.workspace.errors import YourTurn
 
 ATTEMPTS = 8  # each is lost only to somebody who pushed within the second that it takes
 
-GITHUB = re.compile(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
+URL = re.compile(r"([\w+.-]+)://(?:[^/]*@)?([^/:]+)(?::\d*)?(/.*)")
+SCP = re.compile(r"(?:([^@/]+)@)?([^:/]+):(?!//)(.+)")  # USER@HOST:PATH, as ssh has it
+GITHUB = {"github.com", "www.github.com", "ssh.github.com"}  # the last answers on port 443
 
 
 class Stale(Exception):
@@ -26,29 +23,30 @@ class Protected(Exception):
 
 def branch() -> str:
     """The branch that the ledger is on: the one checked out, and main where a commit is."""
-    done = subprocess.run(["git", "symbolic-ref", "--quiet", "--short", "HEAD"], capture_output=True, text=True)
-    return done.stdout.strip() or "main"
+    done = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
+    return done.stdout.decode(errors="surrogateescape").strip() or "main"
 
 
 def fetch(name: str) -> str:
     """The commit that origin has as branch `name`."""
-    git.git(*_credentials(), "fetch", "--quiet", "origin", f"+refs/heads/{name}:refs/remotes/origin/{name}")
+    refspec = f"+refs/heads/{name}:refs/remotes/origin/{name}"
+    git.git("fetch", "--quiet", "--no-recurse-submodules", "origin", refspec, settings=_credentials())
     return git.text("rev-parse", f"refs/remotes/origin/{name}")
 
 
-def push(name: str, force: bool = False) -> None:
-    """HEAD to the branch `name`. Raises Stale, Protected, and YourTurn for any other failure."""
-    refspec = f"{'+' if force else ''}HEAD:refs/heads/{name}"
-    command = ["git", *_credentials(), "push", "--porcelain", "--quiet", "origin", refspec]
-    done = subprocess.run(command, capture_output=True, text=True)
+def push(commit: str, name: str, force: bool = False) -> None:
+    """`commit` to the branch `name`. Raises Stale, Protected, and YourTurn for any other failure."""
+    refspec = f"{'+' if force else ''}{commit}:refs/heads/{name}"
+    done = git.ask("push", "--porcelain", "--quiet", "origin", refspec, settings=_credentials())
     if not done.returncode:
         return
-    words = " ".join(f"{done.stdout} {done.stderr}".split())
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    words = " ".join(f"{out} {err}".split())
     if re.search(r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value", words):
         raise Stale
     if "[remote rejected]" in words:
-        raise Protected(_reason(done.stderr))
-    raise YourTurn(f"git push: {words}", "see that this account may push, then the same command again")
+        raise Protected(_reason(err))
+    raise YourTurn(f"git push: {git.telling_line(err)}", "see that this account may push, then the same command again")
 
 
 def _reason(stderr: str) -> str:
@@ -59,29 +57,49 @@ def _reason(stderr: str) -> str:
 
 def _credentials() -> list[str]:
     """gh's, where there is gh: no job keeps any in its checkout."""
-    return ["-c", "credential.helper=!gh auth git-credential"] if shutil.which("gh") else []
-
-
-@contextmanager
-def on_top_of(commit: str) -> Generator[None]:
-    """The block works in a checkout of `commit` beside this one, which stays as it is, whatever is edited in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        git.git("worktree", "add", "--quiet", "--detach", f"{folder}/tree", commit)
-        try:
-            with contextlib.chdir(f"{folder}/tree"):
-                yield
-        finally:
-            git.git("worktree", "remove", "--force", f"{folder}/tree")
+    return ["credential.helper=!gh auth git-credential"] if shutil.which("gh") else []
 
 
 def on_github() -> str:
     """OWNER/NAME of the remote `origin`; empty where that is not on GitHub."""
-    match = GITHUB.search(source())
-    return f"{match[1]}/{match[2]}" if match else ""
+    return next(filter(None, map(_name_on_github, _addresses())), "")
 
 
 def source() -> str:
     """The URL of the remote `origin`, without credentials; empty for a path, which says nothing to anybody else."""
-    result = subprocess.run(["git", "config", "remote.origin.url"], capture_output=True, text=True)
-    url = re.sub(r"//[^/@]*@", "//", result.stdout.strip())
+    if name := on_github():
+        return f"https://github.com/{name}"
+    url = re.sub(r"//[^/@]*@", "//", next(iter(_addresses()), ""))
     return url if "://" in url or url.startswith("git@") else ""
+
+
+def _addresses() -> list[str]:
+    """As it is written, and as git's `insteadOf` has it: either may be GitHub's."""
+    commands = [["config", "remote.origin.url"], ["remote", "get-url", "origin"]]
+    found = [git.ask(*command).stdout.decode(errors="replace").strip() for command in commands]
+    return [address for address in dict.fromkeys(found) if address]
+
+
+def _name_on_github(address: str) -> str:
+    host, path = _parts(address)
+    name = re.fullmatch(r"/*([\w.-]+)/([\w.-]+?)(?:\.git)?/*", path)
+    return f"{name[1]}/{name[2]}" if name and host in GITHUB else ""
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Host and path. An ssh host may be a name of its user's own, which ssh resolves."""
+    if match := URL.fullmatch(address):
+        host, path, by_ssh = match[2].lower(), match[3], "ssh" in match[1]
+    elif match := SCP.fullmatch(address):
+        host, path, by_ssh = match[2].lower(), match[3], True
+    else:
+        return "", address
+    return (_resolved(host) if by_ssh and host not in GITHUB else host), path
+
+
+def _resolved(host: str) -> str:
+    if host.startswith("-") or not shutil.which("ssh"):
+        return host
+    done = process.text(["ssh", "-G", host], YourTurn("ssh is not installed", "install ssh"))
+    found = re.search(r"(?m)^hostname (.+)$", done.stdout)
+    return found[1].lower() if found else host

@@ -108,7 +108,7 @@ def test_staging_is_proposed_with_its_consequences(story: Story) -> None:
     assert (pull["head"]["ref"], pull["base"]["ref"]) == ("promote/staging", "main")
     assert world.ledger("staging", "promote/staging") == story.one
     changed = world.github.git("diff", "--name-only", "main...promote/staging").split()
-    assert changed == ["k8s/overlays/staging/kustomization.yaml", "k8s/overlays/staging/release.json"]
+    assert changed == [f"k8s/overlays/staging/{name}" for name in ("kustomization.yaml", "ledger.json", "release.json")]
     assert "| max_absolute_error | – | 0 | <= 0.001 |" in pull["body"]
     head = world.github.git("rev-parse", "promote/staging").strip()
     assert {"sha": head, "state": "success", "context": "ci"}.items() <= world.github.read()["statuses"][-1].items()

@@ -1,0 +1,101 @@
+"""What the commits of an environment did there: read from what they hold, since a message can be reworded, squashed or added to.
+
+`ledger.json` in the overlay is the entry of the last promotion, rollback or return. A commit whose `ledger.json` was there before, or
+speaks of another release, was made by hand: a revert where it brings an earlier release back, else an edit.
+"""
+
+import datetime
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.ledger.entries import Entry
+from scripts.workspace import git
+
+FILE = "ledger.json"
+FIELDS = ["action", "release", "outcome", "reason", "instead_of"]
+TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # all that the commits before there was a ledger.json say
+FORMAT = "%x01" + "%x00".join(
+    ["%H", "%ct", "%s", *(f"%(trailers:key={key},valueonly,unfold,separator=%x20)" for key in TRAILERS)]
+)
+NO_RELEASE = "–"
+
+
+@dataclass(frozen=True)
+class Commit:
+    hash: str
+    seconds: str
+    subject: str
+    trailers: list[str]
+
+    @property
+    def time(self) -> str:
+        return datetime.datetime.fromtimestamp(int(self.seconds), datetime.UTC).isoformat()
+
+
+def read(folder: str, names: list[str], revision: str) -> list[Entry]:
+    """An entry for each commit up to `revision` that changed one of the files `names` of `folder`, oldest first."""
+    paths = [f"{folder}/{name}" for name in names]
+    log = git.git("log", "--reverse", "--topo-order", f"--format={FORMAT}", revision, "--", *paths)
+    fields = [text.rstrip("\n").split("\0") for text in log.decode(errors="replace").split("\x01")[1:]]
+    commits = [Commit(*first, trailers) for *first, trailers in ((*f[:3], f[3:]) for f in fields)]
+    documents = git.contents([f"{c.hash}:{folder}/{file}" for c in commits for file in (FILE, "release.json")])
+    entries: list[Entry] = []
+    seen: set[bytes | None] = set()
+    for commit, record, release in zip(commits, documents[::2], documents[1::2], strict=True):
+        said = _read(record) if record not in seen else {}
+        entries.append(_entry(commit, said, _label(release), entries))
+        seen.add(record)
+    return entries
+
+
+def to_document(entry: Entry, parent: str) -> bytes:
+    """`ledger.json`. The commit that it was made on tells it from an entry that says the same at another time."""
+    document = {key: getattr(entry, key) for key in FIELDS if getattr(entry, key)} | {"on": parent}
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def taken_back(entries: list[Entry]) -> dict[str, str]:
+    """The releases that somebody has taken back and not brought again since: names, and why."""
+    found: dict[str, str] = {}
+    before = NO_RELEASE
+    for entry in entries:
+        replaced = entry.instead_of or before
+        if entry.action in ("rollback", "revert") and replaced != entry.release:
+            found[_name(replaced)] = entry.reason
+        found.pop(_name(entry.release), None)
+        before = entry.release
+    return found
+
+
+def _entry(commit: Commit, said: dict[str, Any], label: str, before: list[Entry]) -> Entry:
+    if said.get("release") == label:
+        return Entry(commit.time, **{key: said[key] for key in FIELDS if key in said})
+    action, release, outcome, reason = commit.trailers
+    if action and release == label:
+        return Entry(commit.time, action, label, outcome, reason)
+    labels = [entry.release for entry in before]
+    if labels and label != labels[-1] and label in [*labels, NO_RELEASE]:
+        return Entry(commit.time, "revert", label, "promoted", commit.subject, labels[-1])
+    return Entry(commit.time, "edit", label, "promoted", commit.subject)
+
+
+def _read(document: bytes | None) -> dict[str, Any]:
+    """Nothing where a conflict, or a person, has left it in no form of its own: then the commit was made by hand."""
+    try:
+        said = json.loads(document or b"{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) and {"action", "release", "outcome"} <= said.keys() else {}
+
+
+def _label(document: bytes | None) -> str:
+    try:
+        release = json.loads(document or b"")
+        return f"{release['version']}-{release['id'][:12]}"
+    except (ValueError, KeyError, TypeError):
+        return NO_RELEASE
+
+
+def _name(label: str) -> str:
+    return label.partition("-")[2]
