@@ -57,7 +57,10 @@ def kubectl() -> None:
 
 
 def test_every_overlay_has_the_same_files() -> None:
-    files = {name: {p.name for p in (ROOT / "k8s/overlays" / name).iterdir()} - {"release.json", "ledger.json"} for name in OVERLAYS}
+    files = {
+        name: {p.name for p in (ROOT / "k8s/overlays" / name).iterdir()} - {"release.json", "ledger.json"}
+        for name in OVERLAYS
+    }
     assert len(OVERLAYS) >= 3
     assert len(set(map(frozenset, files.values()))) == 1
 

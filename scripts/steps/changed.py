@@ -24,9 +24,20 @@ def run(environment: str | None, since: str) -> int:
     else:
         found = [name for name in names if overlays.Overlay(name).release() and _differs(name, since)]
     console.say(f"  changed    {', '.join(found) or 'no environment'}")
+    for name in found:
+        _say_why(name)
     actions.output(environments=json.dumps(found))
     print(json.dumps(found))
     return 0
+
+
+def _say_why(environment: str) -> None:
+    """What the newest commit of its ledger did: a revert, too, deploys the release that it brings back."""
+    if entries := overlays.Overlay(environment).history():
+        last = entries[-1]
+        text = f"{environment}: {last.action} to {last.release}{f': {last.reason}' if last.reason else ''}"
+        console.say(f"  ledger     {text}")
+        actions.summary(text)
 
 
 def _differs(environment: str, since: str) -> bool:

@@ -73,7 +73,7 @@ def refuse_under_way() -> None:
 def refuse_changes(folder: str, wanted: str) -> None:
     """Raises YourTurn for a change below `folder` that is in no commit; what an interrupted `advance` to `wanted` has left is none."""
     changed = checkout.changes(folder)
-    interrupted = git.text("log", "-g", "-1", "--format=%gs") == REFLOG
+    interrupted = git.ask("log", "-g", "-1", "--format=%gs").stdout.decode(errors="replace").strip() == REFLOG
     for tree in [wanted, *(["HEAD^"] if interrupted else [])] if changed else []:
         with index_of(tree) as index:
             if not checkout.changes(folder, index=index):
@@ -109,7 +109,7 @@ def _prepared(message: str) -> bytes:
         file = Path(folder, "COMMIT_EDITMSG")
         file.write_text(message, encoding="utf-8")
         absent = YourTurn(f"the hook {hook} cannot be run", f"mend or remove {hook}")
-        done = process.text(["/bin/sh", "-c", '"$@"', "hook", str(hook.absolute()), str(file), "message"], absent)
+        done = process.text(["/bin/sh", "-c", 'exec "$@"', "hook", str(hook.absolute()), str(file), "message"], absent)
         if done.returncode:
             words = " ".join(f"{done.stdout} {done.stderr}".split()) or "without a word"
             problem = f"the hook prepare-commit-msg refuses the commit: {words}"
