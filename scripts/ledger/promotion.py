@@ -12,7 +12,7 @@ DEPLOYS = "deploy.yml"  # the workflow
 
 
 def was_rolled_back(environment: str, release: Release, reason: str, revision: str = "HEAD") -> bool:
-    """Whether somebody has taken this very release back there, and nobody gives a reason to bring it again.
+    """Whether this very release was rolled back there, and no reason is given to bring it again.
 
     What failed by itself may try again.
     """
