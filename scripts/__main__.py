@@ -14,7 +14,7 @@ from scripts.workspace import actions, requirements, settings
 from scripts.workspace.errors import YourTurn
 
 VERBS = [  # in the order of the pipeline
-    *("up", "down", "doctor", "init", "protect"),
+    *("up", "down", "doctor", "init", "protect", "add"),
     *("train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
     *("promote", "diff", "deploy", "verify", "rollback", "status", "history", "bench", "lint", "test"),
 ]

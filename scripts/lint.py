@@ -1,6 +1,6 @@
 """Checks everything in this repository that can be checked without running it; says what it skipped for want of a tool
 
-Code, types, workflows, the files that GitHub reads, Dockerfiles, shell scripts. Any failure is exit 1.
+Code, types, the locks, workflows, the files that GitHub reads, Dockerfiles, shell scripts. Any failure is exit 1.
 """
 
 import argparse
@@ -51,6 +51,7 @@ CHECKS = {
     "format": Check((*FORMAT, "--check"), fast=True, fix=FORMAT),
     "types": Check(("ty", "check", "--no-progress", "--output-format=concise"), fast=True),
     "layers": Check(("lint-imports", "--no-cache"), fast=True),
+    "locks": Check(("python", "-m", "scripts.workspace.locks")),
     "actionlint": Check(("actionlint", "-no-color"), (WORKFLOWS,), locked=False),
     # The pedantic persona asks for a reason beside each permission, and for names, limits and locks of everything.
     "zizmor": Check(("zizmor", "--persona=pedantic", "--no-progress", "--quiet", "--offline", ".")),

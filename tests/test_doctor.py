@@ -266,3 +266,16 @@ def test_another_host_than_github_is_not_asked(on_github: Fork, gh: GitHub) -> N
     assert "the remote origin is not on GitHub" in result.out
     assert gh.calls() == []
     assert os.path.exists(gh.folder)
+
+
+def test_an_overlay_that_asks_for_a_gpu_needs_a_server_that_uses_one(on_github: Fork, gh: GitHub) -> None:
+    on_github.edit("k8s/overlays/staging/kustomization.yaml", "components: []", "components: [../../components/gpu]")
+    try:
+        missing = on_github.run("doctor")
+        on_github.edit("serving/Dockerfile", "\nFROM", "-gpu\nFROM")
+        there = on_github.run("doctor")
+    finally:
+        on_github.git("checkout", "-q", "k8s", "serving")
+    said = "✗  GPU  k8s/overlays/staging asks for a GPU, and serving/Dockerfile names a server that uses none"
+    assert said in columns(missing.err) and missing.code == 1
+    assert there.code == 0, there.err

@@ -5,12 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from scripts.workspace import requirements
+from scripts.workspace import locks, requirements
 from tests.support.fork import ROOT, Fork
 
 
@@ -46,26 +45,104 @@ def test_everything_is_hashed_and_no_registry_is_named(path: Path) -> None:
     assert "://" not in text.replace("# via", "")
 
 
-def test_the_lock_is_of_pyproject_as_it_is_now() -> None:
-    """Every direct dependency is locked at a version that it allows."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = [
-        d
-        for group in ([project["project"]["dependencies"], *project["dependency-groups"].values()])
-        for d in group
-        if isinstance(d, str)
-    ]
-    lines = locked("dev") | locked("aws")
-    for requirement in names:
-        name, pin = re.findall(r"([\w.-]+)(?:\[[\w,]+\])?(?:==([\d.]+)\.\*)?", requirement)[0]
-        assert any(line.startswith(f"{name.lower().replace('.', '-')}=={pin}") for line in lines), requirement
+def test_the_locks_hold_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert list(locks.defects()) == []
+
+
+@pytest.fixture(scope="module")
+def locking(tmp_path_factory: pytest.TempPathFactory) -> Fork:
+    """A fork whose settings and locks these tests change, each from what git has."""
+    fork = Fork(tmp_path_factory.mktemp("locking") / "fork")
+    (fork.root / ".venv").unlink()  # its own, since it follows its locks
+    (fork.root / ".uv").symlink_to(ROOT / ".uv")  # what is there already; else this is where it goes
+    return fork
+
+
+def look_at_locks(fork: Fork) -> subprocess.CompletedProcess[str]:
+    """As `lint locks` does, which would first install what they hold."""
+    command = [sys.executable, "-m", "scripts.workspace.locks"]
+    return subprocess.run(command, cwd=fork.root, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "said"),
+    [
+        (
+            "requirements/serve.txt",
+            "tensorflow-cpu==",
+            "tensorflow-elsewhere==",
+            "requirements/serve.txt holds no TensorFlow for linux x86_64, Python 3.11",
+        ),
+        (
+            "requirements/train.txt",
+            "platform_machine != 'x86_64' or sys_platform != 'linux'",
+            "sys_platform == 'linux'",
+            "requirements/train.txt holds tensorflow and tensorflow-cpu for linux x86_64, Python 3.12",
+        ),
+        (
+            "pyproject.toml",
+            '    "keras",',
+            '    "keras>99",',
+            "pyproject.toml asks for keras>99, and requirements/train.txt holds 3.",
+        ),
+        (
+            "pyproject.toml",
+            '    "rich",',
+            '    "poor",',
+            "pyproject.toml asks for poor, and requirements/base.txt does not hold it for darwin arm64, Python 3.13",
+        ),
+    ],
+    ids=["no TensorFlow", "two TensorFlows", "another version", "not locked"],
+)
+def test_a_lock_that_does_not_hold_it_is_refused(locking: Fork, path: str, old: str, new: str, said: str) -> None:
+    locking.git("checkout", "-q", "-f", ".")
+    locking.edit(path, old, new)
+    done = look_at_locks(locking)
+    assert done.returncode == 1
+    assert said in done.stdout and done.stdout.endswith("next: requirements/compile\n")
+
+
+def test_one_command_adds_a_package_and_locks_it(locking: Fork) -> None:
+    """One that nothing here needs, and that needs nothing."""
+    locking.git("checkout", "-q", "-f", ".")
+    assert re.search(r"^  add +humanize==", locking.ok("add", "humanize").err, flags=re.M)
+    assert '    "humanize",\n' in (locking.root / "pyproject.toml").read_text()
+    for lock, held in (("dev", True), ("train", True), ("serve", False), ("base", False)):
+        assert ("\nhumanize==" in (locking.root / f"requirements/{lock}.txt").read_text()) is held
+    assert look_at_locks(locking).returncode == 0
+
+
+@pytest.mark.parametrize("package", ["numpy<1", "humanize!!1"], ids=["contradicts the others", "no version"])
+def test_a_package_that_cannot_be_had_changes_nothing(locking: Fork, package: str) -> None:
+    locking.git("checkout", "-q", "-f", ".")
+    result = locking.run("add", package)
+    assert (result.code, result.err.splitlines()[0]) == (1, f"error: {package} cannot be added:")
+    assert locking.git("status", "--porcelain") == ""
+
+
+def test_cuda_is_locked_where_the_settings_say_so(locking: Fork) -> None:
+    """By uv from .uv, and whatever the user's own settings of pip and Python are."""
+    locking.git("checkout", "-q", "-f", ".")
+    locking.edit("pyproject.toml", 'tensorflow = "cpu"', 'tensorflow = "cuda"')
+    theirs = {"PATH": without_uv(), "PIP_REQUIRE_VIRTUALENV": "1", "PIP_USER": "1", "PYTHONSAFEPATH": "1"}
+    subprocess.run(["requirements/compile"], cwd=locking.root, env=os.environ | theirs, check=True)
+    text = (locking.root / "requirements/train.txt").read_text()
+    assert "tensorflow-cpu" not in text
+    assert re.search(r"^tensorflow==2\.20\.\d+ \\$", text, flags=re.M)
+    assert re.search(r"^nvidia-cudnn-cu12==\S+ ; platform_machine == 'x86_64' and sys_platform == 'linux'", text, re.M)
+    assert look_at_locks(locking).returncode == 0
+
+
+def without_uv() -> str:
+    """This PATH, less the folders that have a uv."""
+    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not shutil.which("uv", path=p))
 
 
 def test_a_first_call_without_uv_installs_it_and_the_base_only(tmp_path: Path) -> None:
     fork = Fork(tmp_path / "fork")
     (fork.root / ".venv").unlink()
-    path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not shutil.which("uv", path=folder)]
-    environment = os.environ | {"PATH": os.pathsep.join(path)}
+    environment = os.environ | {"PATH": without_uv()}
     result = subprocess.run(
         ["./pipeline", "history", "local"], cwd=fork.root, env=environment, capture_output=True, text=True
     )

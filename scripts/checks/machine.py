@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from scripts.training import models
 from scripts.workspace import checkout, requirements, settings
 from scripts.workspace.errors import YourTurn
 
+GPU = "components/gpu"
 DISK_GIB = 4  # TensorFlow's environment takes 1.6, uv's cache as much
 
 
@@ -66,6 +68,14 @@ def _model_files() -> Iterator[Finding]:
             yield Finding("model", "missing", f"{path}, line {error.lineno}: {error.msg}", f"edit {path}")
 
 
+def _gpu() -> Iterator[Finding]:
+    """Asked for by an overlay, and a server that can use it: the one is no use without the other."""
+    asking = [path for path in sorted(Path("k8s/overlays").glob("*/kustomization.yaml")) if GPU in path.read_text()]
+    if asking and not re.search(r":[^@]+-gpu\b", images.base()):
+        text = f"{asking[0].parent} asks for a GPU, and serving/Dockerfile names a server that uses none"
+        yield Finding("GPU", "missing", text, "see k8s/components/gpu/README.md")
+
+
 def _ports() -> Iterator[Finding]:
     here = local.read()
     if process := here.server():
@@ -105,4 +115,4 @@ def _base_image() -> Iterator[Finding]:
         yield Finding("base image", "ok", name if there else f"{name}: pulled by the first image")
 
 
-CHECKS = [_python, _disk, _git, _settings_file, _model_files, _ports, _engine_of_docker, _base_image]
+CHECKS = [_python, _disk, _git, _settings_file, _model_files, _gpu, _ports, _engine_of_docker, _base_image]

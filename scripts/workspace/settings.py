@@ -8,6 +8,7 @@ from pathlib import Path
 from scripts.workspace.errors import YourTurn
 
 FILE = Path("pyproject.toml")
+BUILDS = ["cpu", "cuda"]
 WISHES = ["where-possible", "required"]
 WAYS = ["commit", "pull-request"]
 
@@ -21,6 +22,7 @@ class Settings:
     grpc_port: int = 8500
     image: str = ""
     model_volume: bool = False
+    tensorflow: str = "cpu"
     ready_timeout_seconds: int = 300
     attestation: str = "where-possible"
     environments: dict = field(default_factory=dict)
@@ -46,9 +48,10 @@ def read() -> Settings:
             raise YourTurn(f"unknown setting {key!r} in [tool.pipeline]{did_you_mean(key, known)}", f"edit {FILE}")
         _check_type(key, value, known[key])
     _check_environments(table.get("environments", {}))
-    if (wish := table.get("attestation", WISHES[0])) not in WISHES:
-        problem = f"setting 'attestation' in [tool.pipeline] must be {' or '.join(map(repr, WISHES))}, not {wish!r}"
-        raise YourTurn(problem, f"edit {FILE}")
+    for key, choices in (("attestation", WISHES), ("tensorflow", BUILDS)):
+        if (chosen := table.get(key, choices[0])) not in choices:
+            problem = f"setting {key!r} in [tool.pipeline] must be {' or '.join(map(repr, choices))}, not {chosen!r}"
+            raise YourTurn(problem, f"edit {FILE}")
     if not table.get("models"):
         raise YourTurn(
             'no setting "models" in [tool.pipeline]: nothing to train', f'edit {FILE}: models = ["linear_regression"]'

@@ -30,6 +30,7 @@ rest_port = 8501
 grpc_port = 8500
 image = ""
 model_volume = false
+tensorflow = "cpu"
 ready_timeout_seconds = 300
 attestation = "where-possible"
 [tool.pipeline.environments]
