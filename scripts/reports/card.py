@@ -1,70 +1,131 @@
 """The model card: what was trained, what it was held to, and plots, as Markdown in build/NAME/."""
 
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from scripts.reports import charts, wording
+from scripts.reports import charts, fonts, sections, tasks, wording
+from scripts.reports.sections import Section
 from scripts.workspace import files
 
-ERRORS = 24  # on the page of the worst: one page, seen at a glance
+LIMIT = (
+    60_000  # characters of summary.md: GitHub drops a step's summary beyond 1 MiB, and a step may judge a dozen models
+)
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")  # to a file of the run, which the page of a run cannot show
+ROWS = 60  # of metrics
 
 
-def write(folder: Path, model: ModuleType, evaluation: dict, history: dict, predictions: np.ndarray, held_out) -> None:
-    """Writes card.md and its plots: the loss, and predicted against true: as a confusion matrix and the worst errors if it has LABELS.
+def write(folder: Path, model: ModuleType, evaluation: dict, history: dict, predictions: Any, held_out: Any) -> None:
+    """Writes card.md and its plots, by the kinds of task that `predictions` and `held_out.targets` are (tasks.py).
 
-    summary.md beside it is the same for the page of a workflow's run, where GitHub draws the plots itself.
+    summary.md beside it is the same for the page of a workflow's run, which can show no file of the run. A plot that fails is a line in
+    both, and no more: it is no part of the verdict.
     """
-    plots, drawn = {}, {}
-    if loss := history["curves"].get("loss"):
-        _plot_loss(folder / "loss.png", loss)
-        plots, drawn = {"loss by epoch": "loss.png"}, {"loss.png": charts.loss(loss)}
-    if not isinstance(predictions, np.ndarray) or not isinstance(held_out.targets, np.ndarray):
-        pass
-    elif model.LABELS and predictions.ndim == 2 and predictions.shape[1] == len(model.LABELS) and held_out.targets.ndim == 1:
-        _plot_confusion(folder / "confusion.png", model.LABELS, predictions, held_out.targets)
-        _plot_worst(folder / "errors.png", model, predictions, held_out)
-        plots |= {"confusion matrix": "confusion.png", "worst errors": "errors.png"}
-        drawn["confusion.png"] = charts.confusion(model.LABELS, predictions, held_out.targets)
-    elif predictions.shape == held_out.targets.shape:
-        _plot_predictions(folder / "predictions.png", predictions, held_out.targets)
-        plots |= {"predicted against true": "predictions.png"}
-        drawn["predictions.png"] = charts.predictions(predictions, held_out.targets)
-    text = _text(model, evaluation, history, plots)
-    files.write(folder / "card.md", text)
-    for name, file in plots.items():
-        text = text.replace(f"![{name}]({file})", f"{drawn[file]}\n" if file in drawn else "")
-    files.write(folder / "summary.md", text)
+    with fonts.lettering() as missing:
+        drawn = [_drawn(section, folder) for section in _sections(folder, model, history, predictions, held_out)]
+    head = _text(model, evaluation, history)
+    boxes = " ".join(map(wording.name, sorted(missing)))
+    tail = f"No font here has {boxes}: boxes stand for them.\n" if missing else ""
+    files.write(folder / "card.md", "\n".join(head) + "".join(card for card, _ in drawn) + tail)
+    summary = "\n".join(head) + "".join(summary for _, summary in drawn) + tail
+    files.write(folder / "summary.md", _cut(summary, f"The rest is in `{folder}/card.md`."))
 
 
-def _text(model: ModuleType, evaluation: dict[str, Any], history: dict[str, Any], plots: dict[str, str]) -> str:
+def _sections(folder: Path, model: ModuleType, history: dict, predictions: Any, held_out: Any) -> Iterator[Section]:
+    yield from _guarded("loss by epoch", lambda: sections.training(history["curves"]))
+    found: list[tasks.Task] = []
+    yield from _guarded("predictions", lambda: found.extend(tasks.read(model, predictions, held_out.targets)) or [])
+    asked = _looked_into(found)
+    for task in found:
+        inputs = held_out.inputs if task is asked else None
+        yield from _guarded(task.name or "predictions", functools.partial(sections.of, task, model, inputs, folder))
+
+
+def _looked_into(found: list[tasks.Task]) -> tasks.Task | None:
+    """The task whose worst errors are shown: of one alone, since its inputs cost a pass over the data; of a class before a number."""
+    kinds = [tasks.CLASSES, tasks.BINARY, tasks.NUMBER]
+    return min((task for task in found if task.kind in kinds), key=lambda task: kinds.index(task.kind), default=None)
+
+
+def _guarded(title: str, make: Callable[[], Iterable[Section]]) -> Iterator[Section]:
+    try:
+        yield from make()
+    except Exception as error:
+        said = _failed(title, error)
+        yield Section(title, text=lambda: said)
+
+
+def _drawn(section: Section, folder: Path) -> tuple[str, str]:
+    """A section as Markdown, for the card and for the summary."""
+    try:
+        text = section.text()
+        figure = section.picture() if section.picture else None
+        if figure:
+            figure.savefig(folder / section.file)
+        above = f"![{section.title}]({section.file})" if figure else ""
+        return _joined(above, text), _joined(section.instead(), LINK.sub(rf"`{folder}/\1`", text))
+    except Exception as error:
+        said = _joined(_failed(section.title, error))
+        return said, said
+
+
+def _joined(*parts: str) -> str:
+    return "".join(f"{part}\n\n" for part in parts if part)
+
+
+def _failed(title: str, error: Exception) -> str:
+    return f"{wording.name(title)}: not drawn: {wording.name(f'{type(error).__name__}: {error}', 200)}"
+
+
+def _cut(text: str, remark: str) -> str:
+    """At most LIMIT characters, which end with a whole line, outside of any fence."""
+    if len(text) <= LIMIT:
+        return text
+    kept = text[:LIMIT].rpartition("\n")[0]
+    fence = "\n```" if kept.count("```") % 2 else ""
+    return f"{kept}{fence}\n\n{remark}\n"
+
+
+def _text(model: ModuleType, evaluation: dict[str, Any], history: dict[str, Any]) -> list[str]:
     gates = [
-        f"| {g['metric']} | {g['bound']} | {wording.number(g['value'])} | {'passed' if g['passed'] else '**refused**'} |"
+        [wording.name(g["metric"]), g["bound"], wording.number(g["value"]), "passed" if g["passed"] else "**refused**"]
         for g in evaluation["gates"]
     ]
-    metrics = [f"| {name} | {wording.number(value)} |" for name, value in evaluation["metrics"].items()]
-    return "\n".join(
-        [
-            f"# {model.NAME}: {'all gates passed' if evaluation['passed'] else 'REFUSED'}",
-            "",
-            (model.__doc__ or "").strip(),
-            "",
-            f"Release `{evaluation['id'][:12]}`, {len(history['curves'].get('loss', []))} epochs in {history['seconds']:.1f} s.",
-            "",
-            "## Gates, on held-out data",
-            "",
-            *["| metric | bound | value | verdict |", "|---|---|---|---|", *gates],
-            "",
-            *["| metric | value |", "|---|---|", *metrics],
-            "",
-            *_variants(evaluation),
-            *[wording.markdown([comparison]) for comparison in evaluation["against"]],
-            *[f"![{text}]({file})" for text, file in plots.items()],
-            "",
-        ]
-    )
+    metrics = [[wording.name(name), wording.number(value)] for name, value in evaluation["metrics"].items()]
+    more = [f"… and {len(metrics) - ROWS} more, in evaluation.json", ""] if len(metrics) > ROWS else []
+    return [
+        f"# {model.NAME}: {'all gates passed' if evaluation['passed'] else 'REFUSED'}",
+        "",
+        (model.__doc__ or "").strip(),
+        "",
+        f"Release `{evaluation['id'][:12]}`, {_trained(history)}{_judged(evaluation)}.",
+        "",
+        "## Gates, on held-out data",
+        "",
+        charts.table(["metric", "bound", "value", "verdict"], gates),
+        "",
+        charts.table(["metric", "value"], metrics[:ROWS]),
+        "",
+        *more,
+        *_variants(evaluation),
+        *[wording.markdown([comparison]) for comparison in evaluation["against"]],
+        "",
+    ]
+
+
+def _trained(history: dict[str, Any]) -> str:
+    if not history.get("trained", True):
+        return "trained elsewhere"
+    epochs = max(map(len, history["curves"].values()), default=0)
+    return f"{epochs} epochs in {history['seconds']:.1f} s" if epochs else f"trained in {history['seconds']:.1f} s"
+
+
+def _judged(evaluation: dict[str, Any]) -> str:
+    count = evaluation.get("examples")
+    return f", judged on {count:,} held-out example{'s' * (count != 1)}" if count else ""
 
 
 def _variants(evaluation: dict[str, Any]) -> list[str]:
@@ -81,81 +142,3 @@ def _variants(evaluation: dict[str, Any]) -> list[str]:
     head = f"| form | weights | of the original | one answer | {' | '.join(metrics)} |"
     legend = f"Bounds: {'; '.join(bounds)}. One answer: the fastest of some, in this process, with the decoding of its input."
     return ["## Compressed forms, on the same data", "", head, "|---" * (4 + len(metrics)) + "|", *rows, "", legend, ""]
-
-
-def _plot_loss(path: Path, loss: list[float]) -> None:
-    figure, axes = _axes("Loss while training", "epoch", "loss")
-    axes.plot(range(1, len(loss) + 1), loss)
-    if max(loss) > 0:
-        axes.set_yscale("log", nonpositive="mask")  # an exact fit ends at 0
-    figure.savefig(path)
-
-
-def _plot_predictions(path: Path, predictions: np.ndarray, targets: np.ndarray) -> None:
-    figure, axes = _axes("Held-out data", "true", "predicted")
-    true, predicted = np.ravel(targets), np.ravel(predictions)
-    ends = [true.min(), true.max()]
-    axes.plot(ends, ends, color="0.7", label="exact", zorder=1)
-    axes.scatter(true, predicted, label="model", zorder=2)
-    axes.legend()
-    figure.savefig(path)
-
-
-def _plot_confusion(path: Path, labels: list[str], scores: np.ndarray, targets: np.ndarray) -> None:
-    counts = np.zeros([len(labels)] * 2, int)
-    np.add.at(counts, (targets, scores.argmax(1)), 1)
-    figure, axes = _axes(f"Held-out data: {counts.trace()} of {counts.sum()} right", "predicted", "true")
-    axes.grid(visible=False)
-    # The colour is of the errors: on a scale of all counts, the diagonal would be all that one sees.
-    errors = counts - np.diag(counts.diagonal())
-    axes.imshow(errors, cmap="Reds", vmin=0, vmax=max(2 * errors.max(), 1))
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            axes.text(
-                column, row, str(count), ha="center", va="center", fontsize=8, color="0.5" if row == column else "k"
-            )
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    figure.savefig(path)
-
-
-def _plot_worst(path: Path, model: ModuleType, scores: np.ndarray, held_out) -> None:
-    """The errors in which the right class scored least, as the network saw them where that is a picture."""
-    wrong = np.flatnonzero(scores.argmax(1) != held_out.targets)
-    worst = wrong[np.argsort(scores[wrong, held_out.targets[wrong]], kind="stable")][:ERRORS]
-    figure = _figure(1.3 + 1.6 * max(-(-len(worst) // 6), 1))
-    figure.suptitle(f"The worst {len(worst)} of {len(wrong)} errors" if len(wrong) else "No errors")
-    if not len(worst):
-        figure.savefig(path)
-        return
-    seen = np.asarray(model.features(held_out.inputs(list(map(int, worst)))))
-    for axes, index, picture in zip(
-        figure.subplots(-(-len(worst) // 6), 6, squeeze=False).flat, worst, seen, strict=False
-    ):
-        predicted = scores[index].argmax()
-        axes.set_title(
-            f"{model.LABELS[held_out.targets[index]]}, taken for\n{model.LABELS[predicted]} ({scores[index, predicted]:.0%})",
-            fontsize=8,
-        )
-        if picture.ndim in (2, 3):
-            square = (
-                picture.shape[0] == picture.shape[1]
-            )  # else a spectrogram, time first: shown to the right, and high above low
-            axes.imshow(picture if square else np.rot90(picture), cmap="gray_r", aspect="equal" if square else "auto")
-    for axes in figure.axes:
-        axes.set_axis_off()
-    figure.savefig(path)
-
-
-def _figure(height: float = 4):
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-
-    return Figure(figsize=(6.5, height), dpi=120, layout="constrained")
-
-
-def _axes(title: str, x: str, y: str):
-    figure = _figure()
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    return figure, axes

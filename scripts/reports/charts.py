@@ -1,17 +1,24 @@
-"""The card's plots as Markdown that GitHub draws itself: the page of a run can show no file of the run."""
+"""The card's plots as Markdown: tables, and what GitHub draws itself, since the page of a run can show no file of the run."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+
+from scripts.reports.wording import name, number
 
 POINTS = 60  # of a line: as many as one still tells apart at the width of a page
 
 
-def loss(values: list[float]) -> str:
+def loss(curves: Mapping[str, Sequence[float | None]]) -> str:
     """By epoch, as a power of ten; an exact fit ends at 0, which has none, and is drawn as the smallest that is not."""
-    least = min((value for value in values if value > 0), default=1.0)
-    powers = [math.log10(max(value, least)) for value in _thinned(values)]
-    return _chart("Loss while training", f'"epoch" 1 --> {max(len(values), 2)}', "loss, power of ten", [powers])
+    lines = [[math.nan if v is None else v for v in values] for key, values in curves.items() if "loss" in key]
+    if not any(lines):
+        return ""
+    least = min((v for values in lines for v in values if v > 0), default=1.0)
+    powers = [[math.log10(max(v, least)) if v == v else math.nan for v in _thinned(values)] for values in lines]
+    longest = max(map(len, lines))
+    return _chart("Loss while training", f'"epoch" 1 --> {max(longest, 2)}', "loss, power of ten", powers)
 
 
 def predictions(predicted: np.ndarray, targets: np.ndarray) -> str:
@@ -22,20 +29,27 @@ def predictions(predicted: np.ndarray, targets: np.ndarray) -> str:
     return _chart("Held-out data: true, and predicted", f'"example" 1 --> {max(len(order), 2)}', "value", lines)
 
 
-def confusion(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> str:
+def confusion(labels: list[str], counts: np.ndarray) -> str:
     """Rows are what it is, columns what it was taken for."""
-    counts = np.zeros([len(labels)] * 2, int)
-    np.add.at(counts, (targets, scores.argmax(1)), 1)
     rows = [
-        f"| **{label}** | {' | '.join(_cell(row, i, number) for i, number in enumerate(counts[row]))} |"
+        [f"**{name(label)}**", *(_cell(row, i, count) for i, count in enumerate(counts[row]))]
         for row, label in enumerate(labels)
     ]
     head = f"Held-out data: {counts.trace()} of {counts.sum()} right. Down: what it is; across: what it was taken for."
-    return "\n".join([head, "", f"| | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|", *rows])
+    return f"{head}\n\n{table(['', *map(name, labels)], rows)}"
 
 
-def _cell(row: int, column: int, number: int) -> str:
-    return "" if not number else str(number) if row == column else f"**{number}**"
+def _cell(row: int, column: int, count: int) -> str:
+    return "" if not count else str(count) if row == column else f"**{count}**"
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown; floats as people read them."""
+    columns = list(columns)
+    lines = [[number(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    return "\n".join(
+        [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(r)} |" for r in lines)]
+    )
 
 
 def _thinned(values: list) -> list:

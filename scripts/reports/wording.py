@@ -1,5 +1,7 @@
 """How a comparison reads, and how numbers are written in what people read."""
 
+import html
+import re
 from typing import Any
 
 
@@ -48,3 +50,13 @@ def _sentence(comparison: dict[str, Any]) -> str:
 def number(value: float | None) -> str:
     """As a card or a request shows it."""
     return "not a number" if value is None else f"{value:.4g}"
+
+
+def name(text: str, length: int = 60) -> str:
+    """A label, or anything else of the user's, in Markdown as it stands: no markup, table, formula, link or mention begins in it."""
+    text = " ".join(str(text).split())
+    text = text if len(text) <= length else f"{text[: length - 1]}…"
+    if re.fullmatch(r"[\w .,%/+'’…-]*", text) and not re.search(r"\b_|_\b|^[-+]", text):
+        return text
+    escaped = "".join(f"&#{ord(sign)};" if sign in "|$*_`~@#:[]\\" else html.escape(sign) for sign in text)
+    return f"<code>{escaped}</code>"
