@@ -5,6 +5,7 @@ The connection is the real one; the transport collects what it writes. Bounds ar
 
 import asyncio
 import struct
+import zlib
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
@@ -430,6 +431,23 @@ def test_a_message_beyond_the_limit_is_answered_before_it_ends() -> None:
         assert b"grpc-status\x018" in found[-2][3] and code(found) == ("stream", NO_ERROR)
         assert peer.send(frame(DATA, END_STREAM, 1, bytes(9))) == []
         assert [kind for kind, *_ in peer.send(call(3))] == [HEADERS, DATA, HEADERS]
+
+    in_loop(check)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_message_that_inflates_without_end_is_refused(encoding: str) -> None:
+    def check() -> None:
+        packed = zlib.compressobj(9, wbits={"gzip": 31, "deflate": 15}[encoding])
+        data = packed.compress(bytes(2000)) + packed.flush()
+        head = frame(HEADERS, END_HEADERS, 1, fields(extra=(("grpc-encoding", encoding),)))
+        message = b"\1" + len(data).to_bytes(4, "big") + data
+        peer = Peer(options=http2.Options(max_message=1999))
+        assert (
+            b"grpc-status\x018" in peer.send(HELLO, head, frame(DATA, END_STREAM, 1, message))[-1][3] and not peer.calls
+        )
+        peer = Peer(options=http2.Options(max_message=2000))
+        assert peer.send(HELLO, head, frame(DATA, END_STREAM, 1, message))[-2][3] == b"\0\0\0\7\xd0" + bytes(2000)
 
     in_loop(check)
 
