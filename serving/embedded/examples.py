@@ -65,7 +65,7 @@ def _add_value(name: str, value: Any, feature: feature_pb2.Feature) -> None:
     elif kind == "float_list":
         feature.float_list.value.append(value)
     elif value >= 1 << 63:
-        raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+        raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     else:
         feature.int64_list.value.append(int(value))
 

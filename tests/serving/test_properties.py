@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 from itertools import pairwise
 from types import SimpleNamespace
@@ -41,6 +42,26 @@ def test_the_parser_answers_or_refuses_with_a_place(body: bytes) -> None:
         assert isinstance(text.parse(body), dict)
     except StatusError as error:
         assert error.message.startswith(("JSON Parse error: ", "JSON Value: "))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"a": [1 2]}', "Missing a comma or ']' after an array element. at offset: 9"),
+        (b'{"a": 1 "b"}', "Missing a comma or '}' after an object member. at offset: 8"),
+        (b'{"a": "b\x01"}', "Invalid escape character in string. at offset: 8"),
+        (b'{"a": "b\\x"}', "Invalid escape character in string. at offset: 8"),
+        (b'{"a": "b', "Missing a closing quotation mark in string. at offset: 8"),
+        (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
+        (b'{"a": "\\ud800"}', "The surrogate pair in string is invalid. at offset: 7"),
+        (b'{"a": "\\u00g0"}', "Incorrect hex digit after \\u escape in string. at offset: 7"),
+        (b'{"a": 1.}', "Miss fraction part in number. at offset: 8"),
+        (b'{"a": 1e}', "Miss exponent in number. at offset: 8"),
+    ],
+)
+def test_errors_are_worded_as_by_rapidjson_1_1_0(body: bytes, said: str) -> None:
+    with pytest.raises(StatusError, match=f"^{re.escape(f'JSON Parse error: {said}')}$"):
+        text.parse(body)
 
 
 @st.composite

@@ -141,7 +141,7 @@ class _Parser:
         if following == (0x5D if key is None else 0x7D):
             self._at += 1
             return True
-        wanted = "a comma or ] after an array element" if key is None else "a comma or } after an object member"
+        wanted = "a comma or ']' after an array element" if key is None else "a comma or '}' after an object member"
         raise _ParseError(f"Missing {wanted}.", self._at)
 
     def _key(self) -> str:
@@ -182,7 +182,7 @@ class _Parser:
             elif byte == 0:
                 raise _ParseError("Missing a closing quotation mark in string.", self._at)
             else:
-                raise _ParseError("Invalid encoding in string.", self._at)
+                raise _ParseError("Invalid escape character in string.", self._at)  # a control character
 
     def _escape(self) -> str:
         start = self._at
