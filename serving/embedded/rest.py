@@ -11,7 +11,9 @@ from google.protobuf.json_format import MessageToDict
 from . import examples, inference
 from .errors import NAMES, NOT_FOUND, StatusError, invalid
 from .execution import Call, Executor
-from .http.http1 import Head, Limits, Response, html, inflate
+from .http.http1 import Limits
+from .http.requests import Head, inflate
+from .http.responses import Response, html
 from .inference import Method, Methods, ModelSpec
 from .json import numbers, request, response
 from .json.text import parse, quote

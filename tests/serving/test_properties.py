@@ -2,9 +2,7 @@
 
 import json
 import math
-import re
 import struct
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +13,6 @@ from hypothesis import strategies as st
 
 from serving.embedded import batching, tensors
 from serving.embedded.errors import StatusError
-from serving.embedded.http import http1
 from serving.embedded.json import numbers, request, response, text
 from serving.embedded.tensors import Tensor
 
@@ -60,8 +57,9 @@ def test_the_parser_answers_or_refuses_with_a_place(body: bytes) -> None:
     ],
 )
 def test_errors_are_worded_as_by_rapidjson_1_1_0(body: bytes, said: str) -> None:
-    with pytest.raises(StatusError, match=f"^{re.escape(f'JSON Parse error: {said}')}$"):
+    with pytest.raises(StatusError) as refused:
         text.parse(body)
+    assert refused.value.message == f"JSON Parse error: {said}"
 
 
 @st.composite
@@ -143,51 +141,6 @@ def test_encoded_strings_are_read_back(strings: list[bytes]) -> None:
     content = b"".join(varint(len(each)) for each in strings) + b"".join(strings)
     assert tensors._encoded_strings(content, len(strings)) == strings
     assert tensors._encoded_strings(content + b"x", len(strings)) is None
-
-
-class _Transport:
-    """Collects what a connection writes."""
-
-    def __init__(self) -> None:
-        self.written, self.closed = b"", False
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return ("127.0.0.1", 1)
-
-
-def _converse(pieces: list[bytes]) -> bytes:
-    def echo(head: http1.Head, body: bytes) -> http1.Response:
-        return http1.Response(200, head.path.encode() + b" " + body)
-
-    connection = http1.Server(echo, http1.Limits(1000, 1000)).connection()
-    connection._watch_arrival = lambda: None
-    connection.connection_made(_Transport())
-    for piece in pieces:
-        connection.data_received(piece)
-    return connection._transport.written.split(b"Date: ")[0] + b"".join(
-        part.split(b"\r\n", 1)[1] for part in connection._transport.written.split(b"Date: ")[1:]
-    )
-
-
-_CONVERSATION = (
-    b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\n"
-    b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: x\r\n\r\nGET /d HTTP/1.1\n\n"
-)
-
-
-@settings(max_examples=200)
-@given(st.lists(st.integers(1, len(_CONVERSATION) - 1), max_size=8))
-def test_requests_do_not_depend_on_how_they_arrive(cuts: list[int]) -> None:
-    places = [0, *sorted(set(cuts)), len(_CONVERSATION)]
-    pieces = [_CONVERSATION[start:end] for start, end in pairwise(places)]
-    assert _converse(pieces) == _converse([_CONVERSATION])
-    assert _converse(pieces).count(b"HTTP/1.1 200 OK") == 4
 
 
 @pytest.mark.parametrize("shape", [(1 << 62, 4), (1 << 62, 1 << 62, 0), (-1, 2), (1,) * 255])

@@ -1,56 +1,18 @@
-"""HTTP/1.x for the REST front end, as the event server under TensorFlow Serving speaks it.
+"""HTTP/1.x for the REST front end: the requests of one connection, answered in their order.
 
-Written by hand rather than with a parser library: the answers to odd requests (an unknown method is 501 in HTML, a bad
-percent escape 400 in HTML, a lone line feed is fine) are part of what clients see, and a head that has come before, as
-it does on every kept connection, is found in a dictionary and not parsed again.
+Written by hand rather than with a parser library: the answers to odd requests (an unknown method is 501 in HTML, a bad percent escape 400
+in HTML, a lone line feed is fine) are part of what clients see, and a head that has come before, as it does on every kept connection, is
+found in a dictionary and not parsed again.
 """
 
 import asyncio
-import re
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from email.utils import formatdate
 
 from ..access import AccessLog
-from ..errors import HTTP_REASONS
-
-MAX_HEAD = 64 * 1024
-METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"))
-
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LINE_END = re.compile(r"\r?\n")
-_REQUEST_LINE = re.compile(r"([^ ]+) ([^ ]+) HTTP/1\.([01])")
-_METHOD = re.compile(r"[A-Za-z]+")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Head:
-    """A request without its body. `minor` is the 0 or 1 of HTTP/1.x; header names are in lower case."""
-
-    method: str
-    path: str
-    minor: int
-    headers: dict[str, str]
-    length: int
-    chunked: bool
-    close: bool
-    keep: bool
-    expects: bool
-
-
-@dataclass(slots=True)
-class Response:
-    """An answer; `headers` are complete lines that follow Content-Type."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: str = ""
-    close: bool = False
+from .requests import MAX_HEAD, BadRequest, Chunks, Head, find_head, parse_head
+from .responses import Response, html, render
 
 
 @dataclass(frozen=True)
@@ -63,96 +25,6 @@ class Limits:
 
 
 Handler = Callable[[Head, bytes], Response | Awaitable[Response]]
-
-
-class BadRequest(Exception):
-    """A request that gets an HTML answer and a closed connection, before any handler sees it."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-def html(status: int) -> Response:
-    """The page that goes with `status` where no API is reached."""
-    reason = HTTP_REASONS[status]
-    page = f"<HTML><HEAD>\n<TITLE>{status} {reason}</TITLE>\n</HEAD><BODY>\n<H1>{reason}</H1>\n</BODY></HTML>\n"
-    return Response(status, page.encode(), "text/html", close=True)
-
-
-def parse_head(data: bytes) -> Head:
-    """The head in `data`, without the empty line. Raises BadRequest."""
-    first, *lines = _LINE_END.split(data.decode("latin-1"))
-    match = _REQUEST_LINE.fullmatch(first)
-    if match is None:
-        raise BadRequest(400)
-    method, path, minor = match.groups()
-    if method not in METHODS:
-        raise BadRequest(501 if _METHOD.fullmatch(method) else 400)
-    absolute = _ABSOLUTE.match(path)
-    if absolute:
-        path = path[absolute.end() :] or "/"
-    if _BAD_ESCAPE.search(path):
-        raise BadRequest(400)
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name[0] in " \t":
-            raise BadRequest(400)
-        headers.setdefault(name.lower(), value.strip(" \t"))
-    return _with_framing(method, path, int(minor), headers, bool(absolute))
-
-
-def _with_framing(method: str, path: str, minor: int, headers: dict[str, str], absolute: bool) -> Head:
-    length = headers.get("content-length", "0")
-    chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-    if not (length.isascii() and length.isdecimal() and len(length) < 100) or (
-        "transfer-encoding" in headers and not chunked
-    ):
-        raise BadRequest(400)
-    expect = headers.get("expect", "").lower()
-    if expect not in ("", "100-continue"):
-        raise BadRequest(417)
-    connection = headers.get("connection", "").lower()
-    keep = minor == 0 and "keep-alive" in connection
-    close = absolute or "close" in connection or (minor == 0 and not keep)
-    return Head(method, path, minor, headers, int(length), chunked, close, keep, expect != "")
-
-
-class Date:
-    """The current Date header, made once a second."""
-
-    def __init__(self) -> None:
-        self._second, self._text = 0, ""
-
-    def __str__(self) -> str:
-        now = int(time.time())
-        if now != self._second:
-            self._second, self._text = now, formatdate(now, usegmt=True)
-        return self._text
-
-
-_DATE = Date()
-
-
-def render(response: Response, head: Head | None) -> bytes:
-    """The bytes of `response` to the request `head` (None where it could not be read)."""
-    status, minor = response.status, head.minor if head else 1
-    lines = (
-        f"HTTP/1.{minor} {status} {HTTP_REASONS.get(status, 'Unknown')}\r\nContent-Type: {response.content_type}\r\n"
-    )
-    lines += response.headers
-    if response.close:
-        lines += "Connection: close\r\n"
-    elif head and head.keep:
-        lines += "Connection: keep-alive\r\n"
-    if minor:
-        lines += f"Date: {_DATE}\r\n"
-    if (minor or (head and head.keep)) and not (head and head.method == "HEAD"):
-        lines += f"Content-Length: {len(response.body)}\r\n"
-    if minor and head and head.close and not response.close and "close" in head.headers.get("connection", "").lower():
-        lines += "Connection: close\r\n"
-    return f"{lines}\r\n".encode("latin-1") + response.body
 
 
 class Server:
@@ -194,9 +66,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._buffer = bytearray()
+        self._buffer, self._searched = bytearray(), 0  # so much of it holds no end of a head
         self._head: Head | None = None
-        self._chunks: _Chunks | None = None  # the body of that head, if it comes in chunks
+        self._chunks: Chunks | None = None  # the body of that head, if it comes in chunks
         self._busy = self._full = self._paused = self._closing = self._half_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Future | None = None
@@ -263,28 +135,20 @@ class Connection(asyncio.Protocol):
         buffer = self._buffer
         while buffer[:2] == b"\r\n":
             del buffer[:2]
-        end = buffer.find(b"\r\n\r\n")
-        if end >= 0:
-            size = end + 4
-        else:
-            match = _HEAD_END.search(buffer)
-            if match is None:
-                if len(buffer) > MAX_HEAD:
-                    raise BadRequest(400)
-                return None
-            end, size = match.start(), match.end()
-        if end > MAX_HEAD:
-            raise BadRequest(400)
-        data = bytes(buffer[:end])
-        del buffer[:size]
+        found = find_head(buffer, self._searched)
+        self._searched = 0 if found else len(buffer)
+        if found is None:
+            return None
+        data = bytes(buffer[: found[0]])
+        del buffer[: found[1]]
         head = self._head = self._server.head(data)
         if head.chunked:
-            self._chunks = _Chunks(self._server.limits.body)
+            self._chunks = Chunks(self._server.limits.body)
         if head.expects and head.length <= self._server.limits.body:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return head
 
-    def _read_chunked(self, head: Head, chunks: "_Chunks") -> tuple[Head, bytes] | None:
+    def _read_chunked(self, head: Head, chunks: "Chunks") -> tuple[Head, bytes] | None:
         if not chunks.feed(self._buffer):
             return None
         self._head = self._chunks = None
@@ -359,66 +223,3 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._closing = True
         self._transport.abort()
-
-
-class _Chunks:
-    """A chunked body as it arrives."""
-
-    def __init__(self, limit: int) -> None:
-        self.body, self.too_long = bytearray(), False
-        self._limit, self._size = limit, -1
-
-    def feed(self, buffer: bytearray) -> bool:
-        """Takes what it can from `buffer`; True when the body is complete (or too long to go on)."""
-        while True:
-            if self._size < 0 and not self._read_size(buffer):
-                return self.too_long
-            if self._size == 0:
-                return self._read_trailer(buffer)
-            if len(self.body) + self._size > self._limit:
-                self.too_long = True
-                return True
-            if len(buffer) < self._size + 2:
-                return False
-            self.body += buffer[: self._size]
-            if buffer[self._size : self._size + 2] != b"\r\n":
-                raise BadRequest(400)
-            del buffer[: self._size + 2]
-            self._size = -1
-
-    def _read_size(self, buffer: bytearray) -> bool:
-        end = buffer.find(b"\n")
-        if end < 0:
-            if len(buffer) > 1024:
-                raise BadRequest(400)
-            return False
-        digits = bytes(buffer[:end]).split(b";")[0].strip()
-        del buffer[: end + 1]
-        if not re.fullmatch(rb"[0-9a-fA-F]{1,15}", digits):
-            raise BadRequest(400)
-        self._size = int(digits, 16)
-        return True
-
-    def _read_trailer(self, buffer: bytearray) -> bool:
-        while True:
-            end = buffer.find(b"\n")
-            if end < 0:
-                if len(buffer) > MAX_HEAD:
-                    raise BadRequest(400)
-                return False
-            line = bytes(buffer[:end]).strip()
-            del buffer[: end + 1]
-            if not line:
-                return True
-
-
-def inflate(body: bytes, limit: int) -> bytes | None:
-    """`body` unzipped: empty if it is no complete gzip stream, None if it would be longer than `limit`."""
-    stream = zlib.decompressobj(31)
-    try:
-        data = stream.decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    if len(data) > limit:
-        return None
-    return data if stream.eof else b""
