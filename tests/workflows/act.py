@@ -130,14 +130,20 @@ class GitHub:
         environment: dict[str, str] | None = None,
         revision: str = "main",
         branch: str = "main",
+        job: str = "",
+        within: tuple[str, ...] = (),
     ) -> Run:
-        """Runs .github/workflows/WORKFLOW.yml as `revision` of origin, a commit of `branch`, has it; `payload` is added to the event's."""
+        """Runs .github/workflows/WORKFLOW.yml as `revision` of origin, a commit of `branch`, has it; `payload` is added to the event's.
+
+        Only `job` and what it needs, if one is named. `within` is a command that runs act, in an environment of its making.
+        """
         self.runs += 1
         here = self.folder / f"run-{self.runs}"
         here.mkdir()
         self._clone(here / "tree", revision)
         (here / "event.json").write_text(json.dumps(self._event(event, payload or {}, inputs or {}, revision, branch)))
-        command = [str(Path(sys.executable).with_name("act")), event, *self._flags(here, workflow)]
+        command = [*within, str(Path(sys.executable).with_name("act")), event, *self._flags(here, workflow)]
+        command += [f"--job={job}"] if job else []
         command += [f"--var={name}={value}" for name, value in (variables or {}).items()]
         # Values by the environment, since a kubeconfig has lines, and a command line is seen by everybody.
         command += [f"--secret={name}" for name in (secrets or {})]
