@@ -18,7 +18,7 @@ from scripts.workspace.errors import YourTurn
 LEVELS = ["base", "serve", "train", "dev"]  # each lock holds all of the one before it: .venv only ever grows
 VENV = Path(".venv")
 PYTHON = str(VENV / "bin" / "python")
-STAMP = VENV / "synced"  # "LEVEL HASH", written after a sync has finished
+STAMP = VENV / "synced"  # "LEVEL HASH"; "LEVEL -" until a sync has finished
 OWN_UV = Path(".uv")  # where uv goes when the machine has none
 SUPPORTED = ">=3.11,<3.14"  # TensorFlow's wheels; uv finds or fetches such a Python if this one is newer
 
@@ -69,7 +69,7 @@ def _sync(level: str) -> None:
     if not os.access(PYTHON, os.X_OK):
         python = sys.executable if sys.version_info < (3, 14) else SUPPORTED
         _run([uv, "venv", "--quiet", "--clear", "--python", python, str(VENV)], "make the environment .venv")
-    STAMP.unlink(missing_ok=True)
+    STAMP.write_text(f"{level} -")  # killed from here on, the next call goes on with this level, not with less
     _run(
         [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, f"requirements/{level}.txt"],
         f"install requirements/{level}.txt",
