@@ -19,7 +19,7 @@ A model file defines, in this order:
 It may define, too:
 
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
-    PREDICTIONS                         the outputs that metrics() is given: a name, for an array, or several, for a dict. Left out: the only
+                                        `weights`, too, if it names such parameters. Without parameters it returns keras.metrics by name,
                                         output, or all of them by name. A dict, too, where the targets are one
     features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
     VARIANTS                            compressed forms of the model, each with what it must save and may cost
@@ -65,9 +65,10 @@ class ContractError(Exception):
 class Split:
     """Inputs as a client sends them, and what is true of them: the first dimension is the example.
 
-    Each is an array (of numbers, strings or bytes; an object array of arrays where their lengths differ) or a mapping of names to arrays: the
-    signature's for inputs, the heads' for targets. Or `inputs` alone is a stream, for data that do not fit in memory: a tf.data.Dataset, or
-    anything that can be iterated more than once, of (inputs, targets) or (inputs, targets, weights), each an example or a batch.
+    Each is an array (of numbers, strings or bytes; an object array of arrays where their lengths differ) or a mapping of names to arrays:
+    of the signature for inputs, of the heads for targets. Or `inputs` alone is a stream, for data that do not fit in memory: a
+    tf.data.Dataset, or anything that can be iterated more than once, of (inputs, targets) or (inputs, targets, weights), each an example
+    or a batch.
     `weights` says how much each example counts.
     """
 
@@ -80,8 +81,8 @@ class Split:
 class Data:
     """`train` may be left out where there is no fit()."""
 
-    train: Split | None = None
-    held_out: Split | None = None
+    train: Split = Split(None)
+    held_out: Split = Split(None)
 
 
 @dataclass(frozen=True)

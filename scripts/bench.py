@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scripts.environments import client, load, local
-from scripts.environments.client import Question
-from scripts.release import releases
+from scripts.release import golden, releases
 from scripts.release.releases import Release
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
@@ -63,9 +62,11 @@ def _of_local() -> tuple[Release, dict[str, str | None]]:
 def _requests(release: Release) -> Iterator[tuple[str, str, str, bytes]]:
     """(model, API, path, body): the first example of each model."""
     for model in release.models:
-        question = Question(model, model["examples"][0])
-        yield model["name"], "rest", question.path, _json.dumps(question.body).encode()
-        yield model["name"], "grpc", client.PREDICT, question.request().SerializeToString()
+        name, example = model["name"], model["examples"][0]
+        inputs, signature = example["inputs"], example.get("signature", "")
+        yield name, "rest", f"/v1/models/{name}:predict", _json.dumps(client.body(inputs, signature)).encode()
+        request = client.predict_request(name, inputs, golden.dtypes(model, example), signature)
+        yield name, "grpc", client.PREDICT, request.SerializeToString()
 
 
 def _ask(api: str, address: str, path: str, body: bytes, clients: int, seconds: float) -> dict[str, Any]:

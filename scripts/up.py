@@ -4,9 +4,9 @@ import argparse
 import json
 import os
 import shlex
+from typing import Any
 
-from scripts.environments import delivery, deployment, local, node
-from scripts.environments.client import Question
+from scripts.environments import client, delivery, deployment, local, node
 from scripts.environments.delivery import Target
 from scripts.environments.local import Local
 from scripts.ledger import entries, kubectl, promotion
@@ -66,7 +66,9 @@ def _reusable(modules: list[str]) -> Release | None:
 def _make(modules: list[str]) -> Release:
     """Each stage that is due: judging again trains nothing."""
     untrained = [module for module in modules if not _is_done("train", module, "history.json")]
-    if due := [module for module in modules if module in untrained or not _is_done("evaluate", module, "evaluation.json")]:
+    if due := [
+        module for module in modules if module in untrained or not _is_done("evaluate", module, "evaluation.json")
+    ]:
         stages.check(due)
     for module in due:
         if module in untrained:
@@ -134,13 +136,19 @@ def _deploy_on_node() -> None:
     console.say(f"\ndev runs on it: export KUBECONFIG={kubeconfig}; ./pipeline status dev")
 
 
+def _rows(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A request in the row format, of one input."""
+    return {"instances": next(iter(inputs.values()))}
+
+
 def _say_how_to_ask(here: Local, release: Release) -> None:
     """A curl line that works when pasted: the row format where the model has one input, else the column format. A long body is a file."""
     endpoint = here.endpoint()
     for model in release.models:
-        question = Question(model, model["examples"][0])
-        url, inputs = f"http://localhost:{endpoint.rest_port}{question.path}", question.example["inputs"]
-        body = json.dumps(question.body if len(question.body["inputs"]) > 1 else {"instances": next(iter(inputs.values()))})
+        url = f"http://localhost:{endpoint.rest_port}/v1/models/{model['name']}:predict"
+        example = model["examples"][0]
+        inputs, signature = example["inputs"], example.get("signature", "")
+        body = json.dumps(_rows(inputs) if len(inputs) == 1 and not signature else client.body(inputs, signature))
         if len(body) > LONG:
             file = local.FOLDER / f"request-{model['name']}.json"
             files.write(file, body)

@@ -37,39 +37,6 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Question:
-    """A golden example of a model, as release.json has both: asked by REST or by gRPC."""
-
-    model: dict[str, Any]
-    example: dict[str, Any]
-
-    @property
-    def path(self) -> str:
-        return f"/v1/models/{self.model['name']}:predict"
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """In the column format; the default signature need not be named."""
-        named = {"signature_name": self._signature} if self._signature else {}
-        return named | {"inputs": self.example["inputs"]}
-
-    @property
-    def _signature(self) -> str:
-        return self.example.get("signature", "")
-
-    def request(self) -> Any:
-        """The PredictRequest of PREDICT."""
-        from scripts.environments import serving_pb2 as pb
-
-        spec = pb.ModelSpec(name=self.model["name"], signature_name=self._signature)
-        request = pb.PredictRequest(model_spec=spec)
-        signature = self.model.get("signatures", {}).get(self._signature) or self.model["signature"]
-        for name, value in self.example["inputs"].items():
-            _fill(request.inputs[name], value, signature["inputs"][name]["dtype"])
-        return request
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """Where one model server answers."""
 
@@ -87,17 +54,19 @@ class Endpoint:
         """The signatures of `model`; an answer means that it is loaded."""
         return self._rest("GET", f"/v1/models/{model}/metadata")
 
-    def predict_by_rest(self, question: Question) -> Any:
-        """The `outputs` of the latest version; a single output comes without its name."""
-        return self._rest("POST", question.path, json.dumps(question.body))["outputs"]
+    def predict_by_rest(self, model: str, inputs: dict[str, Any], signature: str = "") -> Any:
+        """The `outputs` of the latest version; a single output comes without its name. No `signature` is the default one."""
+        return self._rest("POST", f"/v1/models/{model}:predict", json.dumps(body(inputs, signature)))["outputs"]
 
-    def predict_by_grpc(self, question: Question) -> tuple[int, dict[str, Any]]:
+    def predict_by_grpc(
+        self, model: str, inputs: dict[str, Any], dtypes: dict[str, str], signature: str = ""
+    ) -> tuple[int, dict[str, Any]]:
         """The version that answered, and its outputs by name, written as REST would write them."""
         import grpc  # 0.1 s, and many verbs ask nothing
 
         from scripts.environments import serving_pb2 as pb
 
-        request = question.request()
+        request = predict_request(model, inputs, dtypes, signature)
         with grpc.insecure_channel(
             f"{self.host}:{self.grpc_port}", [("grpc.max_receive_message_length", -1)]
         ) as channel:
@@ -127,6 +96,21 @@ class Endpoint:
         if response.status != 200:
             raise NoAnswer(f"HTTP {response.status}: {document.get('error', text[:200])}")
         return document
+
+
+def body(inputs: dict[str, Any], signature: str = "") -> dict[str, Any]:
+    """A request by REST, in the column format."""
+    return ({"signature_name": signature} if signature else {}) | {"inputs": inputs}
+
+
+def predict_request(model: str, inputs: dict[str, Any], dtypes: dict[str, str], signature: str = ""):
+    """The PredictRequest of PREDICT, from inputs as REST takes them."""
+    from scripts.environments import serving_pb2 as pb
+
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model, signature_name=signature))
+    for name, value in inputs.items():
+        _fill(request.inputs[name], value, dtypes[name])
+    return request
 
 
 def _fill(tensor, value: Any, dtype: str) -> None:

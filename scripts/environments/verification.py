@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.environments.client import Endpoint, NoAnswer, Question
+from scripts.environments.client import Endpoint, NoAnswer
 from scripts.release import golden
 from scripts.release.releases import Release
 
@@ -33,14 +33,15 @@ def _ask_rest(endpoint: Endpoint, version: int, model: dict[str, Any], example: 
     available = [v for v, (state, _) in endpoint.status(model["name"]).items() if state == "AVAILABLE"]
     if available != [version]:
         return f"version {', '.join(map(str, available)) or 'none'} is served, not {version}"
-    outputs = endpoint.predict_by_rest(Question(model, example))
+    outputs = endpoint.predict_by_rest(model["name"], example["inputs"], example.get("signature", ""))
     if len(example["outputs"]) == 1:  # TensorFlow Serving leaves the name of a single output out
         outputs = {next(iter(example["outputs"])): outputs}
     return golden.difference(example["outputs"], outputs, example["tolerance"])
 
 
 def _ask_grpc(endpoint: Endpoint, version: int, model: dict[str, Any], example: dict[str, Any]) -> str | None:
-    answered, outputs = endpoint.predict_by_grpc(Question(model, example))
+    dtypes, signature = golden.dtypes(model, example), example.get("signature", "")
+    answered, outputs = endpoint.predict_by_grpc(model["name"], example["inputs"], dtypes, signature)
     if answered != version:
         return f"version {answered} answers, not {version}"
     return golden.difference(example["outputs"], outputs, example["tolerance"])

@@ -1,14 +1,14 @@
 """Golden examples: values as in TensorFlow Serving's REST API (nested lists; {"b64": …} for bytes), compared within a tolerance."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 # How far a float may be off: a number, absolute; or {"absolute": …, "relative": …}, whichever is more. All else is exact.
 Allowed = float | Mapping[str, float]
+Tolerance = Allowed | Mapping[str, Allowed]  # of all outputs, or by output
 
 
-def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Allowed | Mapping[str, Allowed]) -> str | None:
+def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Tolerance) -> str | None:
     """Where and how the outputs `actual` are not `expected`, in words; None if they are. `tolerance` may be a mapping of outputs."""
     if lacking := expected.keys() - actual.keys():
         return f"there is no output {sorted(lacking)[0]!r}, but {', '.join(map(repr, sorted(actual)))}"
@@ -18,13 +18,20 @@ def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Allo
     return next(filter(None, found), None)
 
 
-def allowed(tolerance: Allowed | Mapping[str, Allowed], output: str) -> tuple[float, float]:
-    """How far a float of `output` may be off: absolute and relative."""
-    if isinstance(tolerance, Mapping) and not tolerance.keys() <= {"absolute", "relative"}:
-        return allowed(tolerance.get(output, 0.0), output)
-    if isinstance(tolerance, Mapping):
+def dtypes(model: dict[str, Any], example: dict[str, Any]) -> dict[str, str]:
+    """The types of an example's inputs by name; both are as release.json has them."""
+    named = example.get("signature")
+    signature = model["signatures"][named] if named else model["signature"]
+    return {name: tensor["dtype"] for name, tensor in signature["inputs"].items()}
+
+
+def allowed(tolerance: Any, output: str) -> tuple[float, float]:
+    """How far a float of `output` may be off by a Tolerance: absolute and relative."""
+    if not isinstance(tolerance, Mapping):
+        return tolerance, 0.0
+    if tolerance.keys() <= {"absolute", "relative"}:
         return tolerance.get("absolute", 0.0), tolerance.get("relative", 0.0)
-    return tolerance, 0.0
+    return allowed(tolerance.get(output, 0.0), output)
 
 
 def _difference(expected: Any, actual: Any, absolute: float, relative: float, path: str) -> str | None:

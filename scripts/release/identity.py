@@ -1,7 +1,7 @@
 """What a release is named by: the parsed code that decides its answers, its data files, the locked packages, the server's configuration.
 
-Two identities of a model: of its weights (what data(), network() and fit() come to), and of how it is judged and served (all else). Code counts
-as it is parsed, without comments, docstrings and layout, and only where it is imported. A definition in a model file counts for the
+Two identities of a model: of its weights (what data(), network() and fit() come to), and of how it is judged and served (all else). Code
+counts as it is parsed, without comments, docstrings and layout, and only where it is imported. A definition in a model file counts for the
 weights if data(), network() or fit() mention it, themselves or through others.
 """
 
@@ -74,7 +74,9 @@ def _hashed(patterns: Iterable[str]) -> Parts:
 def data_files(modules: list[str]) -> list[Path]:
     """Files below model/ that are no code: all that git does not ignore, but for those in another model's folder."""
     others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(modules)
-    return [p for p in _files() if p.suffix != ".py" and p.parts[1] not in others and Path(p.parts[1]).stem not in others]
+    return [
+        p for p in _files() if p.suffix != ".py" and p.parts[1] not in others and Path(p.parts[1]).stem not in others
+    ]
 
 
 def _files() -> list[Path]:
@@ -120,9 +122,17 @@ def _parsed(path: Path, changed: int) -> list[ast.stmt]:
     tree = ast.parse(path.read_text(), str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+        ):
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 body[:1] = []
     return tree.body
 
@@ -183,7 +193,11 @@ def _imports(statements: list[ast.stmt], path: Path) -> Iterator[Path]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = ".".join([*path.parts[: len(path.parts) - node.level], node.module or ""]) if node.level else node.module
+            package = (
+                ".".join([*path.parts[: len(path.parts) - node.level], node.module or ""])
+                if node.level
+                else node.module
+            )
             package = (package or "").strip(".")
             names = [package, *(f"{package}.{alias.name}" for alias in node.names)]
         else:

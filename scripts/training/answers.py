@@ -39,7 +39,9 @@ def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:
 
 def _answered(model: ModuleType, number: int, example: Any, signatures: dict[str, Signature]) -> dict[str, Any]:
     if example.signature not in signatures:
-        problem = f"example {number} asks the signature {example.signature!r}; there is {', '.join(map(repr, signatures))}"
+        problem = (
+            f"example {number} asks the signature {example.signature!r}; there is {', '.join(map(repr, signatures))}"
+        )
         raise mistake(model, problem)
     signature, inputs = signatures[example.signature], _plain(example.inputs)
     outputs = ask(model, number, signature, inputs)

@@ -1,7 +1,7 @@
 """From a Split to batches: whatever a model file gives (arrays, mappings, frames, tensors, streams) is NumPy from here on.
 
-A value is an array, or a dict or a tuple of arrays; the first dimension is the example. Where examples differ in shape, an array is ragged: a
-one-dimensional object array of arrays.
+A value is an array, or a dict or a tuple of arrays; the first dimension is the example. Where examples differ in shape, an array is ragged:
+a one-dimensional object array of arrays.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def read(split: Split, is_batch: Callable[[Any], bool], size: int = SIZE) -> Ite
     """The batches of `split`, one at a time; `is_batch` says of a stream's first inputs whether they are of several examples."""
     if not is_stream(split.inputs):
         whole = Batch(*map(plain, (split.inputs, split.targets, split.weights)))
-        yield from (Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole.inputs), size))
+        yield from (
+            Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole.inputs), size)
+        )
         return
     stream = (_element(element) for element in _iterated(split.inputs))
     first = next(stream, None)

@@ -132,7 +132,7 @@ def _hash_data(model: ModuleType) -> str:
     data, digest = model.data(), hashlib.sha256()
     for name, split in (("train", data.train), ("held out", data.held_out)):
         digest.update(name.encode())
-        if split is None or (name == "train" and batches.is_stream(split.inputs)):
+        if split.inputs is None or (name == "train" and batches.is_stream(split.inputs)):
             continue
         for batch in batches.read(split, is_batch=lambda inputs: True, size=HASHED):
             _update(digest, tuple(batch))

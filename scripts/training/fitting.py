@@ -70,10 +70,12 @@ def save(network: Any, model: ModuleType, folder: Path) -> None:
     folder = folder.absolute()  # Keras drops the vocabularies of a network that it saves to a relative path
     if isinstance(network, keras.Model):
         network.save(folder, zipped=False)
-    elif isinstance(network, tf.Module):
+        return
+    try:
         tf.train.Checkpoint(network=network).write(str(folder / models.CHECKPOINT))
-    else:
-        raise mistake(model, f"network() must give a keras.Model or a tf.Module to fit, not {type(network).__name__}")
+    except ValueError:
+        problem = f"network() must give a keras.Model or a tf.Module, or what a SavedModel holds, not {type(network).__name__}"
+        raise mistake(model, problem) from None
 
 
 def _curves(history: Any) -> dict[str, list[float | None]]:
@@ -81,7 +83,11 @@ def _curves(history: Any) -> dict[str, list[float | None]]:
     given = getattr(history, "history", history)
     if not isinstance(given, Mapping):
         return {}
-    return {str(name): [_finite(value) for value in values] for name, values in given.items() if isinstance(values, list | tuple)}
+    return {
+        str(name): [_finite(value) for value in values]
+        for name, values in given.items()
+        if isinstance(values, list | tuple)
+    }
 
 
 def _finite(value: Any) -> float | None:
@@ -129,7 +135,9 @@ def _backup(module: str) -> Any:
             super().on_train_begin(logs)
             if begin := getattr(self.model, "_initial_epoch", 0):
                 console.say(f"  train      {module}: goes on after epoch {begin}, where it was ended")
-                console.say("             its weights may differ from those of one that was not: what is random begins anew")
+                console.say(
+                    "             its weights may differ from those of one that was not: what is random begins anew"
+                )
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if time.monotonic() - self.last >= BACKUP_SECONDS:

@@ -1,8 +1,8 @@
 """Runs a stage in a process of its own, forked from one that has imported TensorFlow and done nothing else.
 
-So each stage starts from the same state, alone or in `up`, and writes the same bytes (TensorFlow numbers the functions in a SavedModel by what
-the process traced before), while TensorFlow is imported only once. It is a plain process: it has the terminal, for breakpoint(), and may have
-processes of its own.
+So each stage starts from the same state, alone or in `up`, and writes the same bytes (TensorFlow numbers the functions in a SavedModel by
+what the process traced before), while TensorFlow is imported only once. It is a plain process: it has the terminal, for breakpoint(), and
+may have processes of its own.
 """
 
 import ctypes
@@ -19,7 +19,10 @@ from scripts.workspace.errors import YourTurn
 
 
 def isolated(stage: str, *arguments: Any) -> Any:
-    """What a function of this package (`stage` is "module.function") gives of `arguments`; YourTurn, and what went wrong in model/, is raised here."""
+    """What a function of this package, `stage` as "module.function", gives of `arguments`.
+
+    Raises the YourTurn that it raises, and what went wrong in model/ as one.
+    """
     with surroundings.fixed():  # Keras reads its settings when it is imported
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
@@ -40,7 +43,7 @@ def isolated(stage: str, *arguments: Any) -> Any:
         raise
     _, status, usage = os.wait4(child, 0)
     if not answer:
-        raise _killed(stage.partition('.')[2], status, usage.ru_maxrss / 2**20)
+        raise _killed(stage.partition(".")[2], status, usage.ru_maxrss / 2**20)
     value, error = pickle.loads(answer)
     if error:
         raise error
@@ -75,5 +78,7 @@ def _killed(stage: str, status: int, gibibytes: float) -> YourTurn:
     number = os.WTERMSIG(status)
     problem = f"{stage} was killed by {signal.Signals(number).name}; it had taken {gibibytes:.1f} GiB of memory"
     if number == signal.SIGKILL:
-        return YourTurn(f"{problem}: the kernel does that where there is no more", "give it more, or take smaller batches")
+        return YourTurn(
+            f"{problem}: the kernel does that where there is no more", "give it more, or take smaller batches"
+        )
     return YourTurn(problem, "the same command again; where it comes again, look at the libraries that model/ calls")

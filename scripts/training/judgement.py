@@ -26,7 +26,9 @@ class Shown:
         wanted, found, start = set(indices), {}, 0
         for batch in self._held_out:
             end = start + batches.length(batch.inputs)
-            found |= {i: batches.rows(batch.inputs, slice(i - start, i - start + 1)) for i in wanted if start <= i < end}
+            found |= {
+                i: batches.rows(batch.inputs, slice(i - start, i - start + 1)) for i in wanted if start <= i < end
+            }
             start = end
         return batches.join([found[index] for index in indices])
 

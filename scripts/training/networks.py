@@ -39,7 +39,12 @@ def _filled(model: ModuleType, folder: Path) -> Any:
 
 def _layers() -> dict[str, type]:
     """The layers that model files define, by name: they need not be registered with Keras."""
-    found = [value for name, module in list(sys.modules.items()) if name.startswith("model.") for value in vars(module).values()]
+    found = [
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith("model.")
+        for value in vars(module).values()
+    ]
     return {
         value.__name__: value
         for value in found

@@ -36,9 +36,9 @@ def rehearse(module: str) -> str:
 
 
 def _check_data(model: ModuleType, data: Any) -> None:
-    if not isinstance(data, Data) or data.held_out is None:
+    if not isinstance(data, Data) or data.held_out.inputs is None:
         raise mistake(model, "data() must return Data(train=Split(…), held_out=Split(…))")
-    if model.fit and data.train is None:
+    if model.fit and data.train.inputs is None:
         raise mistake(model, "data() gives no training data, and there is a fit()")
 
 

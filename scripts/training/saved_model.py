@@ -33,7 +33,9 @@ class Form:
 def original(model: ModuleType, network: Any) -> Form:
     """The form of a model that is served as it was trained."""
     named = signatures.of_model(model, network)
-    return Form({name: signature.traced(signature.python) for name, signature in named.items()}, networks.variables(network))
+    return Form(
+        {name: signature.traced(signature.python) for name, signature in named.items()}, networks.variables(network)
+    )
 
 
 def write(name: str, module: str, model: ModuleType, form: Callable[..., Form], target: Path) -> dict[str, Any]:
@@ -73,10 +75,10 @@ def save(model: ModuleType, form: Form, target: Path) -> None:
     concrete = {name: function.get_concrete_function() for name, function in form.functions.items()}
     for name, function in concrete.items():
         _refuse_python(model, name, function.graph)
-    root = tf.Module()
+    root: Any = tf.Module()
     root.weights = _variables(concrete.values(), form.variables)
     root.tables = _tables(concrete.values())
-    options = None
+    options = tf.saved_model.SaveOptions()
     if sum(variable.dtype.size * (variable.shape.num_elements() or 0) for variable in root.weights) > SHARD:
         shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
         options = tf.saved_model.SaveOptions(experimental_sharding_callback=shards)

@@ -38,7 +38,9 @@ class HeldOut:
     def first(self) -> Any:
         """The inputs of one example."""
         for batch in self:
-            return batches.rows(batch.inputs, slice(0, self.signature.batch_size if self.signature.batch_size < batches.SIZE else 1))
+            return batches.rows(
+                batch.inputs, slice(0, self.signature.batch_size if self.signature.batch_size < batches.SIZE else 1)
+            )
         raise mistake(self.model, "its held-out data are empty: there is nothing to judge it by")
 
 
@@ -75,7 +77,9 @@ def predictions(model: ModuleType, outputs: dict[str, np.ndarray], targets: Any)
     wanted = [names] if isinstance(names, str) else list(names or outputs)
     if unknown := [name for name in wanted if name not in outputs]:
         there_is = ", ".join(sorted(outputs))
-        raise mistake(model, f"PREDICTIONS is {model.PREDICTIONS!r}, and the signature's outputs are {there_is}: no {unknown[0]}")
+        raise mistake(
+            model, f"PREDICTIONS is {model.PREDICTIONS!r}, and the signature's outputs are {there_is}: no {unknown[0]}"
+        )
     if isinstance(targets, dict):
         return outputs
     if len(wanted) == 1 and (names is None or isinstance(names, str)):

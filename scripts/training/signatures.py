@@ -62,14 +62,18 @@ class Signature:
         """Whether these inputs of a stream are several examples, by the rank that the signature takes."""
         named = self.named(inputs)
         ranks = [(array.ndim, self.inputs[name].shape.rank) for name, array in named.items()]
-        return any(batches.is_ragged(array) for array in named.values()) or any(rank in (None, ndim) for ndim, rank in ranks)
+        return any(batches.is_ragged(array) for array in named.values()) or any(
+            rank in (None, ndim) for ndim, rank in ranks
+        )
 
     def named(self, inputs: Any) -> dict[str, np.ndarray]:
         """The inputs by name. What the signature does not take is left out: metrics() may use it."""
         names = list(self.inputs)
         if isinstance(inputs, dict):
             if missing := [name for name in names if name not in inputs]:
-                problem = f"its data have no input {', '.join(map(repr, missing))}; they have {', '.join(map(repr, inputs))}"
+                problem = (
+                    f"its data have no input {', '.join(map(repr, missing))}; they have {', '.join(map(repr, inputs))}"
+                )
                 raise mistake(self.model, problem)
             return {name: inputs[name] for name in names}
         arrays = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -109,16 +113,17 @@ def _dense(array: np.ndarray) -> np.ndarray:
     return np.stack(list(array)) if batches.is_ragged(array) else array
 
 
-def _tensor(model: ModuleType, name: str, array: np.ndarray, spec: tf.TensorSpec) -> Any:
+def _tensor(model: ModuleType, name: str, array: np.ndarray, spec: Any) -> Any:
     """Cast where nothing is lost but precision. Raises YourTurn for another type or shape."""
+    tensor: Any
     if spec.dtype == tf.string:
         if array.dtype.kind not in "OSU":
             raise mistake(model, f"input {name!r} is {array.dtype}, and the signature takes strings")
         tensor = tf.constant(array.tolist(), tf.string, shape=array.shape)
     else:
         tensor = tf.constant(_cast(model, name, array, spec.dtype.as_numpy_dtype))
-    if not spec.shape.is_compatible_with(tensor.shape):
-        raise mistake(model, f"input {name!r} has the shape {tensor.shape}, and the signature takes {spec.shape}")
+    if not spec.shape.is_compatible_with(array.shape):
+        raise mistake(model, f"input {name!r} has the shape {array.shape}, and the signature takes {spec.shape}")
     return tensor
 
 
@@ -129,7 +134,9 @@ def _cast(model: ModuleType, name: str, array: np.ndarray, dtype: Any) -> np.nda
     except (TypeError, ValueError):
         raise mistake(model, f"input {name!r} is {array.dtype}, and the signature takes {np.dtype(dtype)}") from None
     if cast.dtype.kind in "iu" and not np.array_equal(cast, array):
-        raise mistake(model, f"input {name!r} holds numbers that do not fit into the {np.dtype(dtype)} of the signature")
+        raise mistake(
+            model, f"input {name!r} holds numbers that do not fit into the {np.dtype(dtype)} of the signature"
+        )
     return cast
 
 
@@ -177,7 +184,9 @@ def _signature(model: ModuleType, name: str, function: Any, keeps: Any) -> Signa
         return call
 
     traced = function if callable(getattr(function, "python_function", None)) else concrete
-    return Signature(model, name, inputs, outputs, calling(traced), calling(getattr(traced, "python_function", traced)), keeps)
+    return Signature(
+        model, name, inputs, outputs, calling(traced), calling(getattr(traced, "python_function", traced)), keeps
+    )
 
 
 def _concrete(model: ModuleType, function: Any) -> Any:
@@ -192,11 +201,13 @@ def _concrete(model: ModuleType, function: Any) -> Any:
 def _inputs(model: ModuleType, structure: Any) -> Iterator[tuple[str, tf.TensorSpec]]:
     """A mapping of specs names its inputs by its keys; any other spec by its own name, or that of the argument."""
     args, kwargs = structure
-    for name, spec in [*((None, arg) for arg in args), *sorted(kwargs.items())]:
+    for name, spec in [*(("", arg) for arg in args), *sorted(kwargs.items())]:
         named = spec.items() if isinstance(spec, Mapping) else [(getattr(spec, "name", None) or name, spec)]
         for key, value in sorted(named, key=lambda item: item[0]):  # as tf.nest goes through a mapping
             if not isinstance(value, tf.TensorSpec):
-                raise mistake(model, f"input {key!r} of the signature is {type(value).__name__}: TensorFlow Serving takes tensors")
+                raise mistake(
+                    model, f"input {key!r} of the signature is {type(value).__name__}: TensorFlow Serving takes tensors"
+                )
             yield key, value
 
 
@@ -204,7 +215,9 @@ def _outputs(model: ModuleType, structured: Any) -> dict[str, tf.TensorSpec]:
     named = structured if isinstance(structured, Mapping) else {"output_0": structured}
     for name, value in named.items():
         if not isinstance(value, tf.Tensor | tf.TensorSpec):
-            problem = f"output {name!r} of the signature is {type(value).__name__}: it must return a dict of names to tensors"
+            problem = (
+                f"output {name!r} of the signature is {type(value).__name__}: it must return a dict of names to tensors"
+            )
             raise mistake(model, problem)
     return {name: tf.TensorSpec(value.shape, value.dtype, name) for name, value in named.items()}
 
@@ -213,7 +226,11 @@ def _check_types(model: ModuleType, inputs: dict[str, tf.TensorSpec], outputs: d
     for kind, named, served in (("input", inputs, READ), ("output", outputs, WRITTEN)):
         for name, spec in named.items():
             if spec.dtype.name not in served:
-                problem = f"{kind} {name!r} of the signature is {spec.dtype.name}, which TensorFlow Serving's REST API cannot"
+                problem = (
+                    f"{kind} {name!r} of the signature is {spec.dtype.name}, which TensorFlow Serving's REST API cannot"
+                )
                 raise mistake(model, f"{problem} {'read' if kind == 'input' else 'write'}; it can: {', '.join(served)}")
     if odd := [name for name in inputs if not re.fullmatch(NAME, name)]:
-        raise mistake(model, f"input {odd[0]!r} of the signature: a name may hold only letters, digits, '_', '.', '/' and '-'")
+        raise mistake(
+            model, f"input {odd[0]!r} of the signature: a name may hold only letters, digits, '_', '.', '/' and '-'"
+        )

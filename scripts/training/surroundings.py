@@ -18,8 +18,24 @@ from scripts.release import identity
 from scripts.workspace.errors import YourTurn
 
 # What reaches a model file: where programs, libraries and devices are, how text is shown, and where a run is logged. None decides a weight.
-REACHING = ["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMPDIR", "LANG", "LC_ALL", "TERM", "COLUMNS", "NO_COLOR"]
-REACHING += ["PYTHONBREAKPOINT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN"]
+REACHING = [
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "COLUMNS",
+    "NO_COLOR",
+]
+REACHING += [
+    "PYTHONBREAKPOINT",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_TOKEN",
+]
 HOME = Path("build/home")
 _allowed: set[str] = set()  # files that model files may read
 
@@ -42,22 +58,25 @@ def fixed() -> Generator[None]:
 def refuse_variables(module: str) -> None:
     """Refuses a model file that reads a variable which does not reach it: it would get its default, without a word."""
     for path in [Path("model") / f"{module}.py", *identity.imported(module)]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            name = _variable(node)
-            if name and name not in [*REACHING, "HOME"]:
-                problem = f"{path}, line {node.lineno}: the environment variable {name} does not reach a training: it is no part of the release"
-                raise YourTurn(problem, f"write its value into {path}")
+        for node in filter(None, map(_variable, ast.walk(ast.parse(path.read_text())))):
+            if node.value not in [*REACHING, "HOME"]:
+                problem = f"{path}, line {node.lineno}: the environment variable {node.value} does not reach a training"
+                raise YourTurn(f"{problem}, since it is no part of the release", f"write its value into {path}")
 
 
-def _variable(node: Any) -> str | None:
-    """The variable that an expression reads: os.environ["X"], os.environ.get("X") or os.getenv("X")."""
-    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and ast.unparse(node.value).endswith("environ"):
+def _variable(node: Any) -> ast.Constant | None:
+    """The name of the variable that an expression reads: os.environ["X"], os.environ.get("X") or os.getenv("X")."""
+    if (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and ast.unparse(node.value).endswith("environ")
+    ):
         found = node.slice
     elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("environ.get", "getenv")):
         found = node.args[0]
     else:
         return None
-    return found.value if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
+    return found if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
 
 
 def refuse_files(module: str) -> None:

@@ -100,7 +100,9 @@ def _int8(original: Original, folder: Path) -> tuple[int, Ask]:
 def int8(model: ModuleType, network: Any) -> Form:
     """The signatures of `model` with the kernels of `network` as int8, and all its variables, in the network's order."""
     if not isinstance(network, keras.Model):
-        raise mistake(model, "the variant 'int8' is of a keras.Model, and network() gives another: remove it from VARIANTS")
+        raise mistake(
+            model, "the variant 'int8' is of a keras.Model, and network() gives another: remove it from VARIANTS"
+        )
     stored, variables = [], []
     for weight in network.weights:
         if len(weight.shape) < 2 or not tf.as_dtype(weight.dtype).is_floating:
@@ -151,9 +153,13 @@ def litert(model: ModuleType, network: Any) -> bytes:
     Raises YourTurn for a network that LiteRT cannot be: one with several inputs or outputs, or with operations that it lacks.
     """
     if len(getattr(network, "inputs", [])) != 1 or len(network.outputs) != 1:
-        raise mistake(model, "the variant 'litert' takes a keras.Model of one input and one output: remove it from VARIANTS")
+        raise mistake(
+            model, "the variant 'litert' takes a keras.Model of one input and one output: remove it from VARIANTS"
+        )
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name="input") for tensor in network.inputs]
-    concrete = tf.function(lambda inputs: network(inputs, training=False), input_signature=specs).get_concrete_function()
+    concrete = tf.function(
+        lambda inputs: network(inputs, training=False), input_signature=specs
+    ).get_concrete_function()
     # Without the network as its second argument: with it, the weights of some networks are left out, and the file answers noise.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -99,10 +99,13 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
-    def show(self, done: int, total: int, note: str) -> None:
+    def show(self, done: int, total: int | None, note: str) -> None:
+        """`total` is None where nobody says how far it is."""
         if sys.stderr.isatty():
             self._bar = self._bar or self._start_bar()
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, note=note)
+        elif not total:
+            say(f"  {self.what:<10} {done}  {note}")
         elif done == total or done * 10 // total > (done - 1) * 10 // total:
             say(f"  {self.what:<10} {done}/{total}  {note}")
 
