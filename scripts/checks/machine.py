@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts.checks.finding import Finding
 from scripts.environments import local
 from scripts.release import engine, images
-from scripts.training import models
+from scripts.training import models, stages
 from scripts.workspace import checkout, requirements, settings
 from scripts.workspace.errors import YourTurn
 
@@ -63,9 +63,23 @@ def _model_files() -> Iterator[Finding]:
         path = Path(f"model/{module}.py")
         try:
             ast.parse(path.read_text(), path)
-            yield Finding("model", "ok", str(path))
         except SyntaxError as error:
             yield Finding("model", "missing", f"{path}, line {error.lineno}: {error.msg}", f"edit {path}")
+            return
+    yield from _rehearsed(models.chosen(None))
+
+
+def _rehearsed(modules: list[str]) -> Iterator[Finding]:
+    """What `train` checks before it trains, where there is what that takes."""
+    if not requirements.is_synced("train"):
+        yield from (Finding("model", "ok", f"model/{module}.py can be parsed; train checks more") for module in modules)
+        return
+    stages.refuse_namesakes(modules)
+    for module in modules:
+        try:
+            yield Finding("model", "ok", f"model/{module}.py: {stages.rehearse(module)}")
+        except YourTurn as error:
+            yield Finding("model", "missing", error.problem, error.remedy)
 
 
 def _gpu() -> Iterator[Finding]:

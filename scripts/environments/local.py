@@ -19,9 +19,9 @@ from scripts.environments import server
 from scripts.environments.client import Endpoint, NoAnswer
 from scripts.environments.delivery import Target
 from scripts.ledger.entries import Entry
-from scripts.release import releases
+from scripts.release import identity, releases
 from scripts.release.releases import Release
-from scripts.workspace import files, lock, requirements, settings
+from scripts.workspace import console, files, lock, requirements, settings
 from scripts.workspace.errors import YourTurn
 from scripts.workspace.settings import Settings
 
@@ -66,7 +66,12 @@ class Local:
         return [entry.release for entry in self.history() if entry.outcome == "serving"]
 
     def candidate(self) -> Target:
-        return Target(releases.read())
+        release = releases.read()
+        if not _is_of_model(release):
+            console.say(
+                f"  note       release {release.name} is not of model/ as it is now; ./pipeline up makes one that is"
+            )
+        return Target(release)
 
     def before(self) -> Target | None:
         served = self.ledger()
@@ -174,6 +179,14 @@ class Local:
 
 def read() -> Local:
     return Local(settings.read())
+
+
+def _is_of_model(release: Release) -> bool:
+    modules = list(dict.fromkeys(model["module"] for model in release.models))
+    try:
+        return release.id == identity.of_release(modules)
+    except (OSError, SyntaxError):
+        return False
 
 
 def refuse_taken(name: str, port: int) -> None:

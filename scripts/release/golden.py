@@ -13,7 +13,7 @@ def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Tole
     if lacking := expected.keys() - actual.keys():
         return f"there is no output {sorted(lacking)[0]!r}, but {', '.join(map(repr, sorted(actual)))}"
     if surplus := actual.keys() - expected.keys():
-        return f"output {sorted(surplus)[0]!r} is not among {', '.join(map(repr, sorted(expected)))}"
+        return f"there is an output {sorted(surplus)[0]!r}, too, of which it says nothing"
     found = (_difference(expected[name], actual[name], *allowed(tolerance, name), name) for name in expected)
     return next(filter(None, found), None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -123,6 +122,4 @@ def _encode(value: Any, as_bytes: bool) -> Any:
         return [_encode(item, as_bytes) for item in value]
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()} if as_bytes else value.decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"it answers {value}")
     return value

@@ -46,7 +46,7 @@ def load(module: str) -> ModuleType:
     except model.ContractError as error:
         remedy = f"edit model/{module}.py (model/__init__.py says what it must define), then ./pipeline train"
         if error.package and error.package.partition(".")[0] not in ("model", "scripts"):
-            remedy = f"is it a package that is not locked? Add it to pyproject.toml, then requirements/compile; else edit model/{module}.py"
+            remedy = f"./pipeline add PACKAGE, if it is one that is not locked; else edit model/{module}.py"
         raise YourTurn(str(error), remedy) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,7 @@ def rehearse(module: str) -> str:
         if model.fit:
             fitting.save(network, model, Path(folder) / "network")
             networks.load(model, Path(folder) / "network")
-    return f"{module}: {tried}"
+    return tried
 
 
 def _check_data(model: ModuleType, data: Any) -> None:
@@ -43,9 +44,11 @@ def _check_data(model: ModuleType, data: Any) -> None:
 
 
 def _try_metrics(held_out: Any, signature: Any) -> str:
-    """What metrics() says of some answers. That their values do not do, which are of no training, is no defect."""
+    """What metrics() says of some answers. That their values do not do, which are of no training, is no defect; their shapes are."""
     try:
         score = scoring.score(held_out, signature.ask, EXAMPLES)
     except (ValueError, ArithmeticError) as error:
+        if re.search("shape|broadcast|dimension|inconsistent", str(error)):
+            raise
         return f"metrics() cannot judge an untrained network: {error}"
     return f"asked {score.examples} examples, untrained, and exported"

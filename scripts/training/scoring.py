@@ -102,8 +102,19 @@ class _Collected:
         predicted = batches.join([predicted for predicted, _ in self.batches])
         whole = Batch(*(batches.join(list(parts)) for parts in zip(*(kept for _, kept in self.batches), strict=True)))
         more = {name: getattr(whole, name) for name in self.more}
-        metrics = numbers(self.model, self.model.metrics(predicted, whole.targets, **more))
+        metrics = numbers(self.model, self._metrics(predicted, whole.targets, more))
         return Score(metrics, examples, predicted, whole.targets, whole.weights)
+
+    def _metrics(self, predicted: Any, targets: Any, more: dict[str, Any]) -> Any:
+        try:
+            return self.model.metrics(predicted, targets, **more)
+        except (TypeError, AttributeError, LookupError) as error:
+            if self.model.PREDICTIONS or not isinstance(predicted, dict) or isinstance(targets, dict):
+                raise
+            problem = (
+                f"PREDICTIONS names no output, so metrics() was given all by name, {', '.join(predicted)}: {error}"
+            )
+            raise mistake(self.model, problem) from error
 
 
 class _Counted:

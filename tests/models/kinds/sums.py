@@ -1,0 +1,54 @@
+"""Sums: rows from a stream, counted batch by batch; prepared by a pool of processes."""
+
+import multiprocessing
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from model import Data, Example, Gate, Split
+
+NAME = "sums"
+
+
+def row(number: int) -> list[float]:
+    return np.random.default_rng(number).uniform(-1, 1, 3).tolist()
+
+
+def rows(start: int, count: int) -> tf.data.Dataset:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        inputs = np.array(pool.map(row, range(start, start + count)), "float32")
+    return tf.data.Dataset.from_tensor_slices((inputs, inputs.sum(1, keepdims=True)))
+
+
+def data() -> Data:
+    return Data(train=Split(rows(0, 32)), held_out=Split(rows(100, 70)))
+
+
+def network() -> keras.Model:
+    model = keras.Sequential(
+        [keras.Input([3]), keras.layers.Dense(1, kernel_initializer="ones", dtype="mixed_float16")]
+    )
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    return model
+
+
+def fit(network, data, callbacks):
+    history = network.fit(data.train.inputs.batch(8), epochs=2, verbose=0, callbacks=callbacks)
+    return history.history
+
+
+def serving(network):
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="row")])
+    def predict(row):
+        return {"sum": network(row, training=False)}
+
+    return predict
+
+
+def metrics():
+    return {"error": keras.metrics.MeanAbsoluteError(), "bias": keras.metrics.MeanSquaredError()}
+
+
+GATES = [Gate("error", at_most=0.01)]
+EXAMPLES = [Example(inputs={"row": [[1, 2, 3.5]]}, outputs={"sum": [[6.5]]}, tolerance=0.01)]

@@ -1,0 +1,113 @@
+"""train: what can be known of a model before it is trained is said before, as its author's mistake, with file and line."""
+
+import re
+
+import pytest
+
+from tests.support.fork import INSTANT, Fork
+
+SIGNATURE = '@tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])'
+ANSWER, FIT, GIVEN = '{"y": network(x)}', "    return network.fit(", "x = np.array([[1.0], [2.0]], "
+PREDICT = f"{ANSWER}\n\n    return predict\n"
+INPUTS, OUTPUTS = '{"x": [[10.0]]}', '{"y": [[10 * SLOPE]]}'
+
+# What is wrong: what stands in the place of what, and what is said of it (and of its line, where it is one of code).
+WRONG = {
+    "gate on a metric that is not computed": (
+        'Gate("max_absolute_error"',
+        'Gate("accuracy"',
+        "there is a gate on 'accuracy', but metrics() gives only max_absolute_error",
+    ),
+    "metric that is a vector": (
+        "float(np.abs(predictions - targets).max())",
+        "np.abs(predictions - targets).max(1)",
+        "metrics() must return numbers by name: 'max_absolute_error' is of the shape [2]",
+    ),
+    "example of another input": (INPUTS, '{"z": [[1.0]]}', "its inputs are named x, the example's z"),
+    "example of another shape": (INPUTS, '{"x": [[1.0, 1.0]]}', "its signature does not take example 1: "),
+    "example of another type": (INPUTS, '{"x": [["ten"]]}', "its signature does not take example 1: "),
+    "example of another output": (OUTPUTS, '{"label": [[1.0]]}', "there is no output 'label', but 'y'"),
+    "example without an output": (
+        PREDICT,
+        PREDICT.replace(ANSWER, '{"y": network(x), "z": x}') + '\n\nPREDICTIONS = "y"\n',
+        "there is an output 'z', too, of which it says nothing",
+    ),
+    "several outputs, and none named for metrics()": (
+        ANSWER,
+        '{"y": network(x), "z": x}',
+        "PREDICTIONS names no output, so metrics() was given all by name, y, z: ",
+    ),
+    "signature without a type": (
+        SIGNATURE,
+        "@tf.function",
+        "serving() must return a tf.function with an input_signature",
+    ),
+    "signature of another shape": (
+        "[None, 1]",
+        "[None, 2]",
+        "input 'x' has the shape (2, 1), and the signature takes (None, 2)",
+    ),
+    "nested outputs": (
+        ANSWER,
+        '{"out": {"y": network(x)}}',
+        "output 'out' of the signature is dict: it must return a dict of names",
+    ),
+    "output that JSON cannot hold": (
+        ANSWER,
+        '{"y": tf.cast(network(x), tf.bfloat16)}',
+        "output 'y' of the signature is bfloat16, which TensorFlow Serving's REST API cannot write",
+    ),
+    "Python in the signature": (
+        ANSWER,
+        '{"y": tf.ensure_shape(tf.numpy_function(lambda v: v, [x], tf.float32), [None, 1])}',
+        "the signature 'serving_default' calls Python (PyFunc: ",
+    ),
+    "no held-out data": ("Split(10 * x, 10 * SLOPE * x)", "Split(x[:0], x[:0])", "its held-out data are empty"),
+    "data of another length": ("10 * SLOPE * x)", "x[:1])", "its arrays have different lengths: 1, 2"),
+    "input name that is none": (
+        'name="x"',
+        'name="petal length (cm)"',
+        "input 'petal length (cm)' of the signature: a name may hold",
+    ),
+    "name of a folder": ('"instant"', '".."', "NAME '..' is the name of a folder"),
+    "typo in data()": (GIVEN, "x = npp.array([[1.0], [2.0]], ", ", line 14: NameError: name 'npp' is not defined"),
+    "typo in the signature": (ANSWER, '{"y": networkk(x)}', "NameError: name 'networkk' is not defined"),
+    "exception that cannot be pickled": (
+        GIVEN,
+        "raise type('Odd', (Exception,), {'__reduce__': 0})('two', lambda: 0)\n    x = np.array([[1.0]], ",
+        ", line 14: Odd: ('two', <function",
+    ),
+    "exception in a pool": (
+        GIVEN,
+        "__import__('multiprocessing').get_context('spawn').Pool(1).map(metrics, [1])\n    x = np.array([[1.0]], ",
+        ", line 14: TypeError: metrics() missing 1 required positional argument: 'targets'",
+    ),
+    "process ended by itself": (
+        GIVEN,
+        "__import__('os')._exit(7)\n    x = np.array([[1.0]], ",
+        "was ended with exit code 7",
+    ),
+    "variable that does not reach it": (
+        "SLOPE = 2.0",
+        'SLOPE = float(__import__("os").environ.get("SLOPE", 2))',
+        ", line 10: the environment variable SLOPE does not reach a training",
+    ),
+    "file that is no part of the release": (
+        GIVEN,
+        "open('README.md').read()\n    x = np.array([[1.0], [2.0]], ",
+        ", line 14, reads README.md, which is no part of the release",
+    ),
+    "package that is not locked": ("import keras\n", "import pandas_of_nobody\n", "No module named 'pandas_of_nobody'"),
+}
+
+
+@pytest.mark.parametrize("defect", WRONG)
+def test_refuses(shared_fork: Fork, defect: str) -> None:
+    old, new, message = WRONG[defect]
+    assert old in INSTANT
+    shared_fork.write_model(INSTANT.replace(old, new, 1))
+    result = shared_fork.run("train")
+    assert result.code == 1, result.err
+    assert re.search(rf"^error: .*{re.escape(message)}", result.err, re.MULTILINE), result.err
+    assert "  train " not in result.err
+    assert "Traceback" not in result.err
