@@ -1,18 +1,18 @@
-"""The images in an overlay's kustomization.yaml: read, and written so that every other byte of the file stays as it is.
+"""The images in an overlay's kustomization: read, and written so that every other byte of the file stays as it is.
 
-`serving` is the server's; `models` is that of k8s/components/model-volume.
+`serving` is the server's; `models` is that of k8s/components/model-volume. Keys count in any case, as they do to kustomize.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from scripts.ledger import editing
 from scripts.workspace import git
 from scripts.workspace.errors import YourTurn
 
 FILES = ["kustomization.yaml", "kustomization.yml", "Kustomization"]  # any of these is one, to kustomize
 NAME = "serving"  # of the image in k8s/base
-SCALAR = re.compile(r"""'[^']*'|"[^"]*"|[^\s,}\]]+""")
+TAGS = ["newTag", "tagSuffix"]  # what would stand beside a digest
 
 
 def find(folder: str, revision: str) -> str | None:
@@ -26,18 +26,17 @@ def decoded(content: bytes, source: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise YourTurn(
-            f"{source} is not in UTF-8: {error.reason} at byte {error.start}", f"save {source} as UTF-8"
-        ) from None
+        problem = f"{source} is not in UTF-8: {error.reason} at byte {error.start}"
+        raise YourTurn(problem, f"save {source} as UTF-8") from None
 
 
-def load(text: str, source: str) -> Any:
-    """The document, each part knowing its line and column. Raises YourTurn where it is no YAML mapping."""
+def load(text: str, source: str) -> dict[str, Any]:
+    """The document. Raises YourTurn where it is no YAML mapping."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        document = YAML().load(text)
+        document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         raise YourTurn(f"{source} is not valid YAML: {' '.join(str(error).split())}", f"edit {source}") from None
     if not isinstance(document, dict):
@@ -47,13 +46,13 @@ def load(text: str, source: str) -> Any:
 
 def image(text: str, source: str, which: str = NAME) -> str | None:
     """NAME@DIGEST of that image; None where no release was promoted yet. A tag is refused."""
-    entry = _entry(load(text, source), which)
+    entry = _entry(_images(load(text, source), source), which, source)[1]
     if entry is None:
         return None
-    if "newTag" in entry or "digest" not in entry:
+    if any(entry.get(tag.lower()) for tag in TAGS) or not entry.get("digest"):
         problem = f"{source} names the image by a tag, which can mean another image tomorrow"
         raise YourTurn(problem, "./pipeline promote ENV writes its digest")
-    return f"{entry.get('newName', which)}@{entry['digest']}"
+    return f"{entry.get('newname') or which}@{entry['digest']}"
 
 
 def with_images(text: str, source: str, images: Mapping[str, tuple[str, str]]) -> str:
@@ -64,51 +63,53 @@ def with_images(text: str, source: str, images: Mapping[str, tuple[str, str]]) -
 
 
 def _with_image(text: str, source: str, which: str, name: str, digest: str) -> str:
-    document = load(text, source)
-    lines = text.splitlines(keepends=True)
-    entry = _entry(document, which)
-    if entry is None:
-        _insert(lines, document, which, name, digest)
-    else:
-        _replace(lines, entry, {"newName": name, "digest": digest})
-    written = "".join(lines)
-    if image(written, source, which) != f"{name}@{digest}":
-        raise YourTurn(
-            f"{source} has a form in which its image cannot be set", f"write `images` in {source} as a block"
-        )
+    before = load(text, source)
+    place, entry = _entry(_images(before, source), which, source)
+    fields = {"newName": name, "digest": digest}
+    try:
+        if entry is None:
+            written = editing.with_item(text, "images", {"name": which} | fields)
+        else:
+            written = editing.with_fields(text, "images", place, fields, TAGS)
+        after = load(written, source)
+        good = image(written, source, which) == f"{name}@{digest}"
+    except (YourTurn, editing.Impossible):
+        raise _form(source) from None
+    if not good or _rest(after, which, source) != _rest(before, which, source):
+        raise _form(source)
     return written
 
 
-def _entry(document: Any, which: str) -> Any | None:
-    return next((entry for entry in document.get("images") or [] if entry.get("name") == which), None)
+def _form(source: str) -> YourTurn:
+    problem = f"{source} has a form in which its image cannot be set without changing anything else"
+    return YourTurn(problem, f"write `images` in {source} as a list of plain entries: no aliases, no tags of YAML")
 
 
-def _insert(lines: list[str], document: Any, which: str, name: str, digest: str) -> None:
-    """As the first of the `images`, or with that key at the end of the file."""
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    items = document.get("images")
-    indent = " " * (items.lc.col if items else 2)
-    block = [f"{indent}- name: {which}\n", f"{indent}  newName: {name}\n", f"{indent}  digest: {digest}\n"]
-    if items:
-        place = items.lc.item(0)[0]
-        lines[place:place] = block
-    else:
-        if "images" in document:  # empty
-            del lines[document.lc.key("images")[0]]
-        lines += ["images:\n", *block]
+def _images(document: dict[str, Any], source: str) -> list[dict[str, Any]]:
+    """The entries of `images` with their keys in lower case."""
+    found = next((value for key, value in document.items() if str(key).lower() == "images"), None)
+    if not isinstance(found, list | None) or not all(isinstance(entry, dict) for entry in found or []):
+        problem = f"`images` in {source} is no list of entries, which is all that kustomize takes"
+        raise YourTurn(problem, f"edit {source}: images: [{{name: {NAME}, newName: …, digest: …}}]")
+    return [{str(key).lower(): value for key, value in entry.items()} for entry in found or []]
 
 
-def _replace(lines: list[str], entry: Any, values: dict[str, str]) -> None:
-    present = {entry.lc.value(key): value for key, value in values.items() if key in entry}
-    for number, column in sorted(present, reverse=True):  # from the end: nothing moves that is still to be replaced
-        before, after = lines[number][:column], lines[number][column:]
-        quote = after[0] if after[0] in "'\"" else ""
-        lines[number] = before + SCALAR.sub(f"{quote}{present[number, column]}{quote}", after, count=1)
-    missing = [f"{' ' * entry.lc.col}{key}: {value}\n" for key, value in values.items() if key not in entry]
-    place = entry.lc.key("name")[0]
-    tag = entry.lc.key("newTag")[0] if "newTag" in entry else None
-    if tag is not None and lines[tag].lstrip().startswith("newTag:"):
-        del lines[tag]
-        place -= tag < place
-    lines[place + 1 : place + 1] = missing
+def _entry(images: list[dict[str, Any]], which: str, source: str) -> tuple[int, dict[str, Any] | None]:
+    """The place and the entry of that image; None if there is none."""
+    found = [(place, entry) for place, entry in enumerate(images) if entry.get("name") == which]
+    if len(found) > 1:
+        raise YourTurn(
+            f"{source} names the image {which!r} {len(found)} times", f"edit {source}: one entry of `images`"
+        )
+    return found[0] if found else (0, None)
+
+
+def _rest(document: dict[str, Any], which: str, source: str) -> Any:
+    """All of the document but what is set here."""
+    ours = {"newname", "digest", *(tag.lower() for tag in TAGS)}
+    entries = [
+        {key: value for key, value in entry.items() if key not in ours} if entry.get("name") == which else entry
+        for entry in _images(document, source)
+    ]
+    others = {key: value for key, value in document.items() if str(key).lower() != "images"}
+    return others, [entry for entry in entries if entry != {"name": which}]
