@@ -84,7 +84,9 @@ GATES = [Gate("accuracy", at_least=0.95, slack=0.01)]
 
 EXAMPLES = [
     Example(
-        inputs={"text": ["Where does the water come from?", "WIE SPÄT IST ES?", "Où est la maison ?", "Что это такое? 😀"]},
+        inputs={
+            "text": ["Where does the water come from?", "WIE SPÄT IST ES?", "Où est la maison ?", "Что это такое? 😀"]
+        },
         outputs={
             "language": ["English", "Deutsch", "français", "русский"],
             "scores": np.eye(len(LABELS))[[0, 1, 2, 5]].tolist(),
