@@ -17,6 +17,8 @@ from typing import Any
 
 from scripts.workspace import files
 
+# Where the person stands, by the launcher's word; taken out, since what is started from here stands elsewhere.
+FOLDER = os.environ.pop("PIPELINE_FOLDER", "")
 LEAST = 20  # characters of a folded column: narrower, a table is no longer readable
 
 
@@ -35,8 +37,8 @@ def tell(line: str = "") -> None:
 
 
 def path(text: str) -> Path:
-    """A path as the person typed it, who may stand in another folder than this repository: the launcher notes which."""
-    return Path(os.environ.get("PIPELINE_FOLDER", ""), text)
+    """A path as the person typed it, who may stand in another folder than this repository."""
+    return Path(FOLDER, text)
 
 
 def add_json(parser: ArgumentParser, note: str = "") -> None:
