@@ -4,11 +4,18 @@
 waited for with the reason if a pod cannot start, and verified on every pod. What is not rendered any more is then pruned.
 """
 
+import argparse
+
 from scripts.environments import deployment, lookup
 
-add_arguments = lookup.add_argument
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    lookup.add_argument(parser)
+    parser.add_argument(
+        "--without-return", action="store_true", help="although what serves now could not be put back, or should not be"
+    )
 
 
-def run(environment: str) -> int:
-    deployment.deploy(environment)
+def run(environment: str, without_return: bool) -> int:
+    deployment.deploy(environment, without_return)
     return 0

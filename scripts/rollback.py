@@ -1,8 +1,12 @@
-"""Puts an earlier release back in ENV: the one that served before, or --to any that ever did"""
+"""Puts an earlier release back in ENV: the one that served before, or --to any that ever did
+
+The release comes back, and with it all that decides its answers; the manifests around it stay those of today (a network policy, the number
+of pods), unless --with-manifests says otherwise.
+"""
 
 import argparse
 
-from scripts.environments import delivery, lookup
+from scripts.environments import delivery, lookup, returning
 from scripts.workspace.errors import YourTurn
 
 
@@ -10,10 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup.add_argument(parser)
     parser.add_argument("--to", metavar="RELEASE", help="its name or version, as history shows them")
     parser.add_argument("--reason", default="", help="why, for whoever reads the history")
-    parser.add_argument("--force", action="store_true", help="also to a release that never served there")
+    parser.add_argument(
+        "--with-manifests", action="store_true", help="also the overlay as it was when that release served last"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="also to a release that never served there, or whose image seems lost"
+    )
 
 
-def run(environment: str, to: str | None, reason: str, force: bool) -> int:
+def run(environment: str, to: str | None, reason: str, with_manifests: bool, force: bool) -> int:
     if not reason.strip():
         raise YourTurn(
             "a rollback needs a reason: whoever reads the history will ask",
@@ -23,5 +32,6 @@ def run(environment: str, to: str | None, reason: str, force: bool) -> int:
     if not target:
         return 0
     with target.exclusively("rollback"):
-        delivery.deliver(target, delivery.target_of_rollback(target, to, force), "rollback", reason)
+        chosen = returning.target_of_rollback(target, to, force, with_manifests)
+        delivery.deliver(target, chosen, "rollback", reason)
     return 0

@@ -32,7 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--may-change", metavar="CONTEXT", help="the word that they may: that kubeconfig's current context"
     )
+    parser.addoption("--node", metavar="CONTAINER", help="that cluster's only node, for tests that lay hands on it")
     parser.addoption("--registry", help="HOST[:PORT], to which this machine pushes and from which that cluster pulls")
+    parser.addoption("--cycles", type=int, default=4, help="how many deployments the storm of tests/cluster has")
+    parser.addoption("--seed", type=int, help="of its faults, so that it happens again")
     parser.addoption("--image", help="the image that tests/container tests, in place of one built for them")
     parser.addoption("--models", help="the engine's volume to mount at /models, where they are not in that image")
 

@@ -5,9 +5,11 @@ import http.client
 import json
 import math
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
 
 from scripts.workspace.errors import YourTurn
 
@@ -36,14 +38,32 @@ class NoAnswer(Exception):
     """The server refused, failed or could not be reached; the message is its own."""
 
 
+class Way(Protocol):
+    """How a server is reached that has no ports on this computer."""
+
+    trouble: str  # why it cannot be; empty
+
+    def open(self) -> AbstractContextManager[tuple[int, int]]:
+        """The ports here that lead to its own."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where one model server answers."""
 
     host: str
-    rest_port: int
-    grpc_port: int
+    rest_port: int = 0
+    grpc_port: int = 0
     name: str = ""  # of the pod, where there is more than one to tell apart
+    way: Way | None = None
+    kept: "Connections | None" = None
+
+    @contextmanager
+    def connected(self) -> Generator["Endpoint"]:
+        """The same with one connection for REST and one for gRPC, for one thread that asks much."""
+        ports = self.way.open() if self.way else nullcontext((self.rest_port, self.grpc_port))
+        with ports as (rest, grpc), closing(Connections(self.host, rest, grpc)) as kept:
+            yield replace(self, rest_port=rest, grpc_port=grpc, kept=kept)
 
     def status(self, model: str) -> dict[int, tuple[str, str]]:
         """State and error message of each version of `model`: {version: ("AVAILABLE", "")}."""
@@ -67,10 +87,10 @@ class Endpoint:
         from scripts.environments import serving_pb2 as pb
 
         request = predict_request(model, inputs, dtypes, signature)
-        with grpc.insecure_channel(
-            f"{self.host}:{self.grpc_port}", [("grpc.max_receive_message_length", -1)]
-        ) as channel:
-            call = channel.unary_unary(PREDICT, pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString)
+        with nullcontext(self.kept) if self.kept else closing(self._connections()) as connections:
+            call = connections.grpc.unary_unary(
+                PREDICT, pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString
+            )
             try:
                 response = call(request, timeout=TIMEOUT_SECONDS)
             except grpc.RpcError as error:  # always a grpc.Call too, which its stubs do not say
@@ -79,16 +99,12 @@ class Endpoint:
             name: _read(name, tensor) for name, tensor in response.outputs.items()
         }
 
+    def _connections(self) -> "Connections":
+        return Connections(self.host, self.rest_port, self.grpc_port)
+
     def _rest(self, method: str, path: str, body: str | None = None) -> Any:
-        connection = http.client.HTTPConnection(self.host, self.rest_port, timeout=TIMEOUT_SECONDS)
-        try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            text = response.read().decode()
-        except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"{self.host}:{self.rest_port}: {error}") from None
-        finally:
-            connection.close()
+        with nullcontext(self.kept) if self.kept else closing(self._connections()) as connections:
+            response, text = connections.ask(method, path, body)
         try:
             document = json.loads(text)
         except json.JSONDecodeError:
@@ -101,6 +117,38 @@ class Endpoint:
 def body(inputs: dict[str, Any], signature: str = "") -> dict[str, Any]:
     """A request by REST, in the column format."""
     return ({"signature_name": signature} if signature else {}) | {"inputs": inputs}
+
+
+class Connections:
+    """One for REST and one for gRPC, each opened when it is needed."""
+
+    def __init__(self, host: str, rest_port: int, grpc_port: int):
+        self._rest = http.client.HTTPConnection(host, rest_port, timeout=TIMEOUT_SECONDS)
+        self._address = f"{host}:{grpc_port}"
+
+    @cached_property
+    def grpc(self):
+        import grpc
+
+        return grpc.insecure_channel(self._address, [("grpc.max_receive_message_length", -1)])
+
+    def ask(self, method: str, path: str, body: str | None) -> tuple[http.client.HTTPResponse, str]:
+        """A connection that the server has closed since the last answer is opened again."""
+        again = self._rest.sock is not None
+        try:
+            self._rest.request(method, path, body)
+            response = self._rest.getresponse()
+            return response, response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            self._rest.close()
+            if again and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+                return self.ask(method, path, body)
+            raise NoAnswer(f"{self._rest.host}:{self._rest.port}: {error}") from None
+
+    def close(self) -> None:
+        self._rest.close()
+        if "grpc" in self.__dict__:
+            self.grpc.close()
 
 
 def predict_request(model: str, inputs: dict[str, Any], dtypes: dict[str, str], signature: str = ""):

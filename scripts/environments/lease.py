@@ -1,27 +1,35 @@
-"""One deployer at a time in an environment, wherever it runs: a Lease in its namespace."""
+"""One deployer at a time in an environment, wherever it runs: a Lease in its namespace.
+
+Whether its holder lives is judged as Kubernetes' own leader election does: by the renewals that are seen from here, in the time that passes
+here. The times written in it are another computer's, and are only read by people.
+"""
 
 import _thread
 import datetime
 import os
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from scripts.environments.api import Api, ClusterRefusal, explain
-from scripts.environments.delivery import NotApplied
+from scripts.environments.api import Api
+from scripts.environments.refusals import ClusterRefusal, explain
+from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 NAME = "deployer"
-SECONDS = 60  # after which one that was killed no longer counts; an API server may be away for that long
-RENEW_SECONDS = 15
+SECONDS = 60  # without a renewal after which a holder no longer counts; an API server may be away for that long
+RENEW_SECONDS = 5
+LOOK_SECONDS = 1
 FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @contextmanager
 def held(api: Api, namespace: str, verb: str) -> Generator[None]:
-    """Raises NotApplied if another deployer holds it (one that was killed on this computer does not); YourTurn if it is lost meanwhile."""
+    """Raises YourTurn if another deployer holds it (one that was killed does not), or if it is lost meanwhile."""
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
         holder = _Holder(api, f"{leases}/{NAME}", _take(api, leases, verb))
@@ -32,8 +40,7 @@ def held(api: Api, namespace: str, verb: str) -> Generator[None]:
     except KeyboardInterrupt:
         if not holder.lost:
             raise
-        problem = f"another deployer has taken over {api.environment}, or somebody has deleted Lease/{NAME} there"
-        raise YourTurn(problem, f"./pipeline status {api.environment}, and see what is at work there") from None
+        raise YourTurn(holder.lost, f"./pipeline status {api.environment}, and see what is at work there") from None
     finally:
         holder.let_go()
 
@@ -42,8 +49,9 @@ class _Holder:
     """Gives a sign of life from a thread of its own, and interrupts the main one if the lease is somebody else's by now."""
 
     def __init__(self, api: Api, path: str, lease: dict[str, Any]):
-        self.lost = False
+        self.lost = ""  # why
         self._api, self._path, self._lease, self._done = api, path, lease, threading.Event()
+        self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
@@ -51,6 +59,9 @@ class _Holder:
         while not self._done.wait(RENEW_SECONDS):
             with suppress(YourTurn):  # no answer: the lease lasts, and the next sign may get through
                 self._renew()
+            # Whoever has watched for so long may have it by now, also if this computer only slept.
+            if not self.lost and time.monotonic() - self._renewed > SECONDS + RENEW_SECONDS:
+                self.lost = f"Lease/{NAME} of {self._api.environment} could not be renewed for {SECONDS} s"
             if self.lost:
                 _thread.interrupt_main()
                 return
@@ -63,8 +74,11 @@ class _Holder:
             if error.status not in (404, 409):
                 return
             present = self._api.find(self._path)
-            self.lost = not present or not _is_same(present, self._lease)
+            if not present or not _is_same(present, self._lease):
+                place = self._api.environment
+                self.lost = f"another deployer has taken over {place}, or somebody has deleted Lease/{NAME} there"
             self._lease = present or self._lease  # ours: it was renewed, and the answer got lost
+        self._renewed = time.monotonic()
 
     def let_go(self) -> None:
         self._done.set()
@@ -72,14 +86,14 @@ class _Holder:
         version = {"resourceVersion": self._lease["metadata"]["resourceVersion"]}  # not another deployer's
         with suppress(ClusterRefusal, YourTurn):
             if not self.lost:
-                self._api.request("DELETE", self._path, {"preconditions": version})
+                self._api.delete(self._path, {"preconditions": version})
 
 
 def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
     mine = _document(verb)
     present = api.find(f"{leases}/{NAME}")
-    if present and _is_alive(present["spec"]):
-        raise _refusal(api, present)
+    if present and not _is_dead_here(present["spec"]):
+        present = _outlast(api, f"{leases}/{NAME}", present)
     try:
         if present:  # the version makes one of two who both saw a dead holder lose
             mine["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"]
@@ -94,19 +108,39 @@ def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
         raise _refusal(api, winner) from None
 
 
+def _outlast(api: Api, path: str, lease: dict[str, Any]) -> dict[str, Any] | None:
+    """The lease once its holder has given no sign of life for SECONDS, or None once it is gone. Raises YourTurn at the first sign."""
+    if _runs_here(lease["spec"]):
+        raise _refusal(api, lease)
+    console.say(f"  waiting    for a sign of life of {_holder(lease)}, or {SECONDS} s without")
+    begin = time.monotonic()
+    while time.monotonic() - begin < SECONDS:
+        time.sleep(LOOK_SECONDS)
+        present = api.find(path)
+        if not present:
+            return None
+        if present["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
+            raise _refusal(api, present)
+    return lease
+
+
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one["spec"].get(key) == other["spec"][key] for key in ("holderIdentity", "acquireTime"))
 
 
-def _refusal(api: Api, lease: dict[str, Any]) -> NotApplied:
-    spec = lease["spec"]
-    problem = f"another deployer is at work in {api.environment}: {spec['holderIdentity']}, since {spec['acquireTime'][:19]} UTC"
-    return NotApplied(problem, f"wait for it to end; if it was killed, {SECONDS} s from its last sign of life")
+def _holder(lease: dict[str, Any]) -> str:
+    return lease["spec"].get("holderIdentity") or "nobody known"
+
+
+def _refusal(api: Api, lease: dict[str, Any]) -> YourTurn:
+    since = (lease["spec"].get("acquireTime") or "an unknown time")[:19]
+    problem = f"another deployer is at work in {api.environment}: {_holder(lease)}, since {since} UTC"
+    return YourTurn(problem, "wait for it to end, then the same command again")
 
 
 def _document(verb: str) -> dict[str, Any]:
     now = _now()
-    holder = f"./pipeline {verb} (process {os.getpid()} on {socket.gethostname()})"
+    holder = f"./pipeline {verb} (process {os.getpid()} on {_computer()})"
     spec = {"holderIdentity": holder, "leaseDurationSeconds": SECONDS, "acquireTime": now, "renewTime": now}
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}, "spec": spec}
 
@@ -115,12 +149,29 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime(FORMAT)
 
 
-def _is_alive(spec: dict[str, Any]) -> bool:
-    renewed = datetime.datetime.strptime(spec["renewTime"], FORMAT).replace(tzinfo=datetime.UTC)
-    if datetime.datetime.now(datetime.UTC) - renewed > datetime.timedelta(seconds=SECONDS):
-        return False
-    process, _, host = spec["holderIdentity"].partition("(process ")[2].rstrip(")").partition(" on ")
-    return host != socket.gethostname() or _runs(int(process))
+def _is_dead_here(spec: dict[str, Any]) -> bool:
+    """A process of this computer that was killed: nothing need be waited for."""
+    process, computer = _process(spec)
+    return computer == _computer() and not _runs(process)
+
+
+def _runs_here(spec: dict[str, Any]) -> bool:
+    process, computer = _process(spec)
+    return computer == _computer() and _runs(process)
+
+
+def _process(spec: dict[str, Any]) -> tuple[int, str]:
+    number, _, computer = (spec.get("holderIdentity") or "").partition("(process ")[2].rstrip(")").partition(" on ")
+    return (int(number), computer) if number.isdigit() else (0, "")
+
+
+def _computer() -> str:
+    """Its name, and what tells containers apart that share one: where Linux numbers processes anew."""
+    try:
+        boot, space = Path("/proc/sys/kernel/random/boot_id").read_text()[:8], os.readlink("/proc/self/ns/pid")
+        return f"{socket.gethostname()}/{boot}/{space.strip('pid:[]')}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _runs(process: int) -> bool:

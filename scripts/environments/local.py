@@ -17,7 +17,8 @@ import psutil
 
 from scripts.environments import server
 from scripts.environments.client import Endpoint, NoAnswer
-from scripts.environments.delivery import Target
+from scripts.environments.refusals import Failed
+from scripts.environments.target import Target
 from scripts.ledger.entries import Entry
 from scripts.release import identity, releases
 from scripts.release.releases import Release
@@ -77,8 +78,28 @@ class Local:
         served = self.ledger()
         return self.find(served) if served else None
 
-    def find(self, which: str) -> Target:
+    def find(self, which: str, with_manifests: bool = False) -> Target:
         return Target(releases.stored(which))
+
+    def interrupted(self) -> Entry | None:
+        last = next(iter(reversed(self.history())), None)
+        return last if last and last.outcome == "started" else None
+
+    def finish(self) -> None:
+        """The last line of the ledger says it."""
+
+    def obstacle(self, target: Target) -> str | None:
+        try:
+            target.release.check_files()
+        except YourTurn as error:
+            return error.problem
+        return None
+
+    def check_record(self, target: Target) -> None:
+        """A line is added to a file, which needs nothing."""
+
+    def touched(self) -> bool:
+        return False
 
     @contextmanager
     def endpoints(self) -> Generator[list[Endpoint]]:
@@ -168,12 +189,12 @@ class Local:
         endpoint, waiting = self.endpoint(), [model["name"] for model in release.models]
         while waiting := [name for name in waiting if not _is_switched(endpoint, name, release.version)]:
             if not self.server():
-                raise YourTurn(f"the server ended: {_last_words()}", f"look at {LOG}")
+                raise Failed(f"the server ended: {_last_words()}", f"look at {LOG}")
             if time.monotonic() > deadline:
                 problem = (
                     f"{', '.join(waiting)} not available after {self.settings.ready_timeout_seconds} s: {_last_words()}"
                 )
-                raise YourTurn(problem, f"look at {LOG}, or raise ready_timeout_seconds in pyproject.toml")
+                raise Failed(problem, f"look at {LOG}, or raise ready_timeout_seconds in pyproject.toml")
             time.sleep(POLL_SECONDS)
 
 
@@ -243,7 +264,7 @@ def _is_switched(endpoint: Endpoint, model: str, version: int) -> bool:
         return False  # not listening yet, or not told of this model yet
     state, message = states.get(version, ("", ""))
     if state == "END" and message:
-        raise YourTurn(f"{model} version {version} does not load: {message}", f"look at {LOG}")
+        raise Failed(f"{model} version {version} does not load: {message}", f"look at {LOG}")
     return {v for v, (s, _) in states.items() if s != "END"} == {version} and state == "AVAILABLE"
 
 

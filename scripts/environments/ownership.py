@@ -2,14 +2,19 @@
 
 What `kubectl edit`, `scale` or `set` wrote is drift: taken over, and so put right by the next apply, also where the overlay
 says nothing of that field. What a controller owns (an autoscaler, another tool) stays its own; a conflict with it is an error.
+
+A field that the overlay no longer sets is removed by an apply, unless it is said to be left to others: then it keeps its value until they
+set another, and is taken back when the overlay sets it again and says so no more.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from scripts.environments.api import MANAGER
 
+LEFT = "pipeline/left-to-others"  # an annotation: paths, with commas between
 Fields = dict[str, Any]  # fieldsV1: a tree of keys like "f:spec", 'k:{"name":"serving"}'
 
 
@@ -27,21 +32,87 @@ def is_ours(live: Any) -> bool:
     return any(_is_mine(entry) for entry in live["metadata"].get("managedFields", []))
 
 
-def taken_over(live: Any) -> list[dict[str, Any]]:
-    """managedFields in which what people own is ours."""
-    entries, hands = live["metadata"]["managedFields"], by_hand(live)
+def settled(live: Any, manifest: Any) -> list[dict[str, Any]] | None:
+    """managedFields for `manifest`: what people own is ours, and what is left to others is not. None where it is so already."""
+    entries, hands = live["metadata"].get("managedFields", []), by_hand(live)
     mine = next((e for e in entries if _is_mine(e)), None)
-    fields = mine["fieldsV1"] if mine else {}
+    fields = before = mine["fieldsV1"] if mine else {}
     for entry in hands:
         fields = _union(fields, entry["fieldsV1"])
-    ours = {
-        "manager": MANAGER,
-        "operation": "Apply",
-        "apiVersion": live["apiVersion"],
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields,
-    }
-    return [ours, *(e for e in entries if e is not mine and e not in hands)]
+    back = _taken_back(live, manifest)
+    others = [e for e in entries if e is not mine and e not in hands]
+    freed = [e | {"fieldsV1": _without(e["fieldsV1"], back)} if "fieldsV1" in e else e for e in others]
+    fields = _without(fields, _left(manifest))
+    if not hands and fields == before and freed == others:
+        return None
+    ours = {"manager": MANAGER, "operation": "Apply", "apiVersion": live["apiVersion"], "fieldsType": "FieldsV1"}
+    return [ours | {"fieldsV1": fields}, *(e for e in freed if e.get("fieldsV1"))]
+
+
+def is_disputed(live: Any, manifest: Any) -> bool:
+    """Whether others own what is about to become ours."""
+    return bool(by_hand(live) or _taken_back(live, manifest))
+
+
+def filled(manifest: Any, live: Any) -> Any:
+    """`manifest` with the values that live has in the fields which are left to others: an apply of it changes them as little."""
+    copy = json.loads(json.dumps(manifest))
+    for path in _left(manifest):
+        value = _value(live, path)
+        if value is not None:
+            _set(copy, path, value)
+    return copy
+
+
+def _left(manifest: Any) -> list[str]:
+    """The paths in it that are left to others and that it does not set itself. The number of pods is one, whoever scales them."""
+    named = (manifest["metadata"].get("annotations") or {}).get(LEFT, "").split(",")
+    paths = {path.strip() for path in named} | ({"spec.replicas"} if manifest["kind"] == "Deployment" else set())
+    return [path for path in sorted(paths) if path and _value(manifest, path) is None]
+
+
+def _taken_back(live: Any, manifest: Any) -> list[str]:
+    """The paths that were left to others, as the live object says, and that the manifest sets again."""
+    named = (live["metadata"].get("annotations") or {}).get(LEFT, "").split(",")
+    return [path for path in map(str.strip, named) if path and _value(manifest, path) is not None]
+
+
+def _steps(path: str) -> list[str | dict[str, str]]:
+    """`spec.containers[serving].resources` as keys, and as what an item of a list is found by."""
+    found = re.findall(r"([^.\[\]]+)(?:\[([^\]]+)\])?", path)
+    return [step for key, item in found for step in ([key, {"name": item}] if item else [key])]
+
+
+def _value(value: Any, path: str) -> Any:
+    for step in _steps(path):
+        found = value.get(step) if isinstance(step, str) and isinstance(value, dict) else None
+        value = _item(value, step) if isinstance(step, dict) else found
+    return value
+
+
+def _set(value: Any, path: str, wanted: Any) -> None:
+    *way, last = _steps(path)
+    for step in way:
+        value = _item(value, step) if isinstance(step, dict) else value.setdefault(step, {})
+        if value is None:
+            return  # an item of a list that the manifest does not have
+    value[last] = wanted
+
+
+def _without(fields: Fields, paths: list[str]) -> Fields:
+    for path in paths:
+        keys = [f"f:{s}" if isinstance(s, str) else f"k:{json.dumps(s, separators=(',', ':'))}" for s in _steps(path)]
+        fields = _pruned(fields, keys)
+    return fields
+
+
+def _pruned(fields: Fields, keys: list[str]) -> Fields:
+    """Without the tree at `keys`, and without what is empty by that."""
+    first, *rest = keys
+    if first not in fields or (rest and rest[0] not in fields[first]):
+        return fields
+    below = _pruned(fields[first], rest) if rest else {}
+    return {k: v for k, v in fields.items() if k != first} | ({first: below} if below else {})
 
 
 def foreign_fields(live: Any, manifest: Any) -> list[str]:

@@ -7,9 +7,10 @@ deploys it may act in namespaces called preview-NUMBER, and nowhere else (k8s/pr
 from collections.abc import Iterator
 from functools import cached_property
 
-from scripts.environments.api import Api, ClusterRefusal, explain
+from scripts.environments.api import Api
 from scripts.environments.cluster import Cluster
-from scripts.environments.delivery import Target
+from scripts.environments.refusals import ClusterRefusal, explain
+from scripts.environments.target import Target
 from scripts.github import gh
 from scripts.ledger import overlays, rendering
 from scripts.ledger.overlays import Overlay
@@ -36,15 +37,14 @@ class Preview(Cluster):
 
     def create(self) -> None:
         """The namespace, under the rules of every other. Raises YourTurn if another repository has one of that name."""
-        path = f"/api/v1/namespaces/{self.namespace}"
-        present = self._asked("Namespace", self.namespace, self.api.find, path)
+        present = self.objects.find("v1", "Namespace", self.namespace)
         if present and _owner(present) != gh.repository():
             problem = f"the namespace {self.namespace} belongs to {_owner(present) or 'nobody known'}"
             raise YourTurn(problem, "give this repository's previews a cluster of their own")
         labels = {"serving": "true", "pod-security.kubernetes.io/enforce": "restricted", LABEL: str(self.number)}
         metadata = {"name": self.namespace, "labels": labels, "annotations": {OWNER: gh.repository()}}
         document = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        self._asked("Namespace", self.namespace, self.api.apply, path, document)
+        self.objects.put(document)
 
     def candidate(self) -> Target:
         return Target(releases.read(), git.text("rev-parse", "HEAD"))

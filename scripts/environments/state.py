@@ -1,6 +1,7 @@
 """Whether an environment is as its ledger says, and answers as its release should."""
 
-from scripts.environments import delivery
+from scripts.environments import answers
+from scripts.environments.target import Environment
 from scripts.workspace.errors import YourTurn
 
 
@@ -9,11 +10,11 @@ def unknown(environment: str, configured: bool, problems: list[str] | None = Non
     return {"environment": environment, "configured": configured, **unknown, "problems": problems or []}
 
 
-def read(target: delivery.Environment) -> dict:
-    history, ledger, runs = target.history(), target.ledger(), target.running()
+def read(target: Environment) -> dict:
+    ledger, runs = target.ledger(), target.running()
     problems = []
-    if history and history[-1].outcome == "started":
-        problems.append(f"the {history[-1].action} of {history[-1].release} at {history[-1].time} was interrupted")
+    if (begun := target.interrupted()) and (begun.release != ledger or runs != ledger):
+        problems.append(f"the {begun.action} of {begun.release} at {begun.time} was interrupted")
     if runs != ledger:
         problems.append(f"it runs {runs or 'nothing'}, and should run {ledger or 'nothing'}")
     problems += [f"differs from the ledger: {line}" for line in (target.drift() if runs else [])]
@@ -29,10 +30,10 @@ def read(target: delivery.Environment) -> dict:
     }
 
 
-def _ask(target: delivery.Environment, ledger: str) -> list[str]:
+def _ask(target: Environment, ledger: str) -> list[str]:
     try:
         release = target.find(ledger).release
-        with target.endpoints() as endpoints:
-            return delivery.ask(endpoints, release) if endpoints else ["no server answers"]
+        problems, servers = answers.ask(target, release)
+        return problems if servers else ["no server answers"]
     except YourTurn as error:
         return [error.problem]

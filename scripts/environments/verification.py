@@ -9,17 +9,20 @@ from scripts.release.releases import Release
 
 def problems(endpoint: Endpoint, release: Release) -> list[str]:
     """Everything that is wrong, in words; empty if all is right."""
-    return [
-        f"{model['name']}: {problem}"
-        for model in release.models
-        for problem in _problems_of_model(endpoint, release.version, model)
-    ]
+    with endpoint.connected() as connected:
+        return [
+            f"{model['name']}: {problem}"
+            for model in release.models
+            for problem in _problems_of_model(connected, release.version, model)
+        ]
 
 
 def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) -> list[str]:
     found = []
     for number, example in enumerate(model["examples"], 1):
         for ask in (_ask_rest, _ask_grpc):
+            if endpoint.way and endpoint.way.trouble:
+                return found  # which says nothing of the server
             try:
                 problem = ask(endpoint, version, model, example)
             except NoAnswer as error:

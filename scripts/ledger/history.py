@@ -33,10 +33,9 @@ class Commit:
         return datetime.datetime.fromtimestamp(int(self.seconds), datetime.UTC).isoformat()
 
 
-def read(folder: str, names: list[str], revision: str) -> list[Entry]:
-    """An entry for each commit up to `revision` that changed one of the files `names` of `folder`, oldest first."""
-    paths = [f"{folder}/{name}" for name in names]
-    log = git.git("log", "--reverse", "--topo-order", f"--format={FORMAT}", revision, "--", *paths)
+def read(folder: str, revision: str) -> list[Entry]:
+    """An entry for each commit up to `revision` that changed something below `folder`, oldest first."""
+    log = git.git("log", "--reverse", "--topo-order", f"--format={FORMAT}", revision, "--", f"{folder}/")
     fields = [text.rstrip("\n").split("\0") for text in log.decode(errors="replace").split("\x01")[1:]]
     commits = [Commit(*first, trailers) for *first, trailers in ((*f[:3], f[3:]) for f in fields)]
     documents = git.contents([f"{c.hash}:{folder}/{file}" for c in commits for file in (FILE, "release.json")])

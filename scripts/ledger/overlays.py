@@ -79,8 +79,8 @@ class Overlay:
         return git.text("log", "-1", "--format=%H", "--", *paths) or git.text("rev-parse", "HEAD")
 
     def history(self, revision: str = "HEAD") -> list[Entry]:
-        """Every commit that changed this environment's release, oldest first."""
-        return history.read(str(self.folder), [*kustomization.FILES, "release.json", history.FILE], revision)
+        """Every commit that changed this environment's release or the manifests beside it, oldest first."""
+        return history.read(str(self.folder), revision)
 
     def find(self, which: str, *revisions: str) -> Release:
         """The newest release so called that any environment's ledger holds, this one's first. Raises YourTurn if there is none.
@@ -113,10 +113,26 @@ class Overlay:
             commits.restore(folder)
         return made
 
+    def check_writable(self, release: Release, revision: str, entry: Entry) -> None:
+        """Raises YourTurn where `write` could not make its commit: somebody's work in the way, another git, no room, no signature."""
+        commits.refuse_under_way()
+        head, folder = git.text("rev-parse", "HEAD"), str(self.folder)
+        tree = self._tree(release, revision, entry, head)
+        commits.refuse_changes(folder, tree)
+        for name in ("index.lock", "HEAD.lock"):
+            if (lock := Path(git.text("rev-parse", "--git-path", name))).exists():
+                problem = f"{lock} exists: another git is at work here, or one was killed"
+                raise YourTurn(problem, f"see that none is, and rm {lock}; then the same command again")
+        commits.commit(tree, head, self._message(entry))  # which no branch has yet, and git throws away one day
+
     def commit(self, release: Release, revision: str, entry: Entry, parent: str) -> str | None:
-        """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None where `parent` has just that."""
+        """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None where `parent` has just that.
+
+        But a return is always one: what failed may have been a manifest elsewhere, or a release that git does not say should be served.
+        """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
-        if self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}"):
+        same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
+        if same and entry.action != "return":
             return None
         return commits.commit(self._tree(release, revision, entry, parent), parent, self._message(entry))
 

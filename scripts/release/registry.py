@@ -135,6 +135,11 @@ class Repository:
                     return answer.json()["manifests"]
         return []
 
+    def has(self, digest: str) -> bool:
+        """Whether there is a manifest with that digest. Raises YourTurn where that cannot be known."""
+        with self._explained(f"{self.name}@{digest} cannot be asked for"):
+            return bool(self._ask("HEAD", f"manifests/{digest}", missing=True, timeout=(5, 10)))
+
     def manifest(self, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The manifest with that tag or digest, and its descriptor."""
         with self._explained(f"{self.name}@{reference} cannot be read"):
@@ -155,7 +160,7 @@ class Repository:
         headers = {"Accept": KINDS} | options.pop("headers", {})
         for attempt in (1, 2):
             answer = self._session.request(
-                method, urljoin(self._base, place), headers=headers, timeout=TIMEOUT, **options
+                method, urljoin(self._base, place), headers=headers, **{"timeout": TIMEOUT} | options
             )
             if answer.status_code == 401 and attempt == 1 and self._log_in(answer.headers.get("WWW-Authenticate", "")):
                 continue

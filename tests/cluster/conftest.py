@@ -1,7 +1,8 @@
 """A real Kubernetes for the tests: one node in a container, which any engine can start, or a cluster that is given.
 
-The node is that of `up --cluster`. A cluster is given by `--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply
-k8s/admission to it and work in namespaces of their own, test-….
+`CLUSTER_IMAGE` names the node's image: k3s's where images can be pulled, and what `.ci/cluster-image` built where not. One is given by
+`--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply k8s/admission to it and work in namespaces of their own, test-….
+Where its one node is a container of this computer's engine, `--node CONTAINER` lets those run too that lay hands on it.
 """
 
 import json
@@ -18,7 +19,6 @@ import psutil
 import pytest
 from docker.errors import DockerException
 from docker.models.containers import Container
-from testcontainers.community.k3s import K3SContainer
 
 from scripts.environments import node as nodes
 from scripts.environments.node import REGISTRY
@@ -37,7 +37,7 @@ class Cluster:
 
     kubeconfig: Path
     registry: str
-    node: K3SContainer | None
+    node: Container | None
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of a kubectl that must succeed; its standard error is in the failure's message."""
@@ -62,7 +62,7 @@ class Cluster:
     def _container(self) -> Container:
         if not self.node:
             pytest.skip("needs a node of its own, and this cluster was given")
-        return self.node.get_wrapped_container()
+        return self.node
 
 
 @pytest.fixture(scope="session")
@@ -95,14 +95,16 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(node.config_yaml())
         kubeconfig.chmod(0o600)
-        yield Cluster(kubeconfig, REGISTRY, node)
+        yield Cluster(kubeconfig, REGISTRY, node.get_wrapped_container())
     finally:
         node.stop()
 
 
 def _given(kubeconfig: Path, config: pytest.Config) -> Cluster:
     """Only with its name said: what a kubeconfig happens to point at may be production."""
-    cluster = Cluster(kubeconfig, config.getoption("registry") or REGISTRY, None)
+    name = config.getoption("node")
+    node = docker.from_env().containers.get(name) if name else None
+    cluster = Cluster(kubeconfig, config.getoption("registry") or REGISTRY, node)
     context = cluster.kubectl("config", "current-context").strip()
     if config.getoption("may_change") != context:
         pytest.fail(

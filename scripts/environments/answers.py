@@ -1,0 +1,58 @@
+"""Whether every server of an environment answers as its release should; and a way to one that is broken is no answer of it."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from scripts.environments import verification
+from scripts.environments.client import Endpoint
+from scripts.environments.refusals import Failed
+from scripts.environments.target import Environment
+from scripts.release.releases import Release
+from scripts.workspace.errors import YourTurn
+
+AT_ONCE = 16  # servers that are asked at the same time; the others cost nothing meanwhile
+PATIENCE_SECONDS = 60  # with ways to servers that break, through no fault of theirs
+
+
+def verify(environment: Environment, release: Release) -> str:
+    """Asks every endpoint every golden example. Raises Failed with every wrong answer."""
+    problems, servers = ask(environment, release)
+    if problems or not servers:
+        raise Failed(
+            f"{environment.name} does not serve release {release.name}: {'; '.join(problems) or 'no server is ready'}",
+            f"./pipeline status {environment.name}",
+        )
+    examples = sum(len(model["examples"]) for model in release.models)
+    return f"{examples} examples by REST and gRPC on {servers} server{'s' * (servers > 1)}: all right"
+
+
+def ask(environment: Environment, release: Release) -> tuple[list[str], int]:
+    """Everything that is wrong with the answers, in words, and how many servers gave some.
+
+    Raises YourTurn where one could not be asked: its node, or the API server on the way to it, does not answer.
+    """
+    deadline, found = time.monotonic() + PATIENCE_SECONDS, {}
+    while True:
+        with environment.endpoints() as endpoints:  # each time anew: a pod may have gone meanwhile
+            waiting = [endpoint for endpoint in endpoints if endpoint.name not in found]
+            found |= _ask_all(waiting, release)
+            lost = [f"{e.name}: {e.way.trouble}" for e in waiting if e.way and e.way.trouble]
+            names = [endpoint.name for endpoint in endpoints if endpoint.name in found]
+        if not lost:
+            return [line for name in names for line in found[name]], len(names)
+        if time.monotonic() > deadline:
+            raise YourTurn(
+                f"{environment.name} could not be asked: {'; '.join(lost)}", f"./pipeline status {environment.name}"
+            )
+        time.sleep(1)
+
+
+def _ask_all(endpoints: list[Endpoint], release: Release) -> dict[str, list[str]]:
+    """What is wrong with each, by its name; without those to which the way broke."""
+
+    def problems(endpoint: Endpoint) -> list[str]:
+        return [f"{endpoint.name}: {p}" if endpoint.name else p for p in verification.problems(endpoint, release)]
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        found = zip(endpoints, pool.map(problems, endpoints), strict=True)
+        return {e.name: problems for e, problems in found if not (e.way and e.way.trouble)}

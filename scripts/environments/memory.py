@@ -1,0 +1,94 @@
+"""What a cluster remembers of its deployments: the ConfigMap `deployments` in the environment's namespace.
+
+It lists what was applied, so that it can be pruned; which releases were verified, so that one can be put back; and what was started and
+has not come to an end, so that the same command goes on with that very act. Somebody may edit or delete it: then git and the cluster say.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+
+from scripts.ledger.entries import Entry
+
+NAME = "deployments"
+REMEMBERED = 50  # releases: more than anybody rolls back
+TEXT = {"type": "string"}
+LINE = {"type": "object", "properties": dict.fromkeys(("release", "revision", "action", "time"), TEXT)}
+LINE |= {"required": [*LINE["properties"]], "additionalProperties": False}
+IDENTITY = {"type": "string", "pattern": r"^\S+ \S+ \S+$"}  # API version, kind, name
+ACT = {"type": "object", "properties": dict.fromkeys(("time", "action", "release", "outcome", "reason"), TEXT)}
+ACT |= {"required": ["time", "action", "release", "outcome"], "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "inventory": {"type": "array", "items": IDENTITY},
+        "served": {"type": "array", "items": LINE},
+        "begun": {"anyOf": [{"type": "null"}, ACT]},
+    },
+    "required": ["inventory", "served"],
+    "additionalProperties": False,
+}
+
+
+class Unreadable(Exception):
+    """Somebody has edited it; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    inventory: list[str] = field(default_factory=list)  # "API_VERSION KIND NAME" of what was applied
+    served: list[dict[str, str]] = field(default_factory=list)  # oldest first, each release once: where it served last
+    begun: dict[str, str] | None = None  # an Entry
+
+    def with_served(self, entry: Entry, revision: str) -> "Memory":
+        line = {"release": entry.release, "revision": revision, "action": entry.action, "time": entry.time}
+        others = [known for known in self.served if known["release"] != entry.release]
+        return replace(self, served=[*others, line][-REMEMBERED:])
+
+    def with_inventory(self, identities: list[str]) -> "Memory":
+        return replace(self, inventory=identities)
+
+    def with_begun(self, entry: Entry | None) -> "Memory":
+        return replace(self, begun=entry.to_dict() if entry else None)
+
+    def data(self) -> dict[str, str]:
+        return {key: json.dumps(value, indent=1) for key, value in asdict(self).items()}
+
+
+def read(data: dict[str, str]) -> Memory:
+    """Of the ConfigMap's data. Raises Unreadable."""
+    try:
+        document = {key: json.loads(value) for key, value in data.items() if key in SCHEMA["properties"]}
+    except ValueError as error:
+        raise Unreadable(f"no JSON: {error}") from None
+    import fastjsonschema
+
+    try:
+        _validator()(document)
+    except fastjsonschema.JsonSchemaException as error:
+        raise Unreadable(error.message) from None
+    served = {
+        line["release"]: line for line in document["served"]
+    }  # written before each release had one line: the newest
+    order = dict.fromkeys(reversed([line["release"] for line in document["served"]]))
+    return Memory(document["inventory"], [served[label] for label in reversed(order)], document.get("begun"))
+
+
+@cache
+def _validator():
+    import fastjsonschema
+
+    return fastjsonschema.compile(SCHEMA)
+
+
+def recalled(history: list[Entry], running: str | None, inventory: list[str], revision: str) -> Memory:
+    """What can be known without it: what git says was brought there and did not fail, and, newest, what runs there."""
+    memory = Memory(inventory)
+    failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
+    for entry in history:
+        if entry.outcome in ("promoted", "serving") and (
+            entry.release not in failed or entry.action in ("rollback", "return")
+        ):
+            memory = memory.with_served(entry, revision)
+    last = next((e for e in reversed(history) if e.release == running), None)
+    return memory.with_served(last, revision) if last else memory

@@ -1,0 +1,164 @@
+"""Why a rollout does not get on, in words, as soon as it is certain; and whether the release is to blame for it."""
+
+import re
+import time
+from typing import Any
+
+from scripts.environments.api import Api
+from scripts.environments.refusals import Failed
+from scripts.workspace.errors import YourTurn
+
+Object = dict[str, Any]
+UNSCHEDULABLE_SECONDS = 10  # another pod may be about to leave; an autoscaler says within these that it makes room
+REFUSED_SECONDS = (
+    20  # pods of the deployment before count in a quota until they are gone; a webhook that stumbled may be back
+)
+NODE_SECONDS = 40  # in which a cluster notices that a node is away
+PULL_SECONDS = 15  # a registry that stumbled is asked again after 10; one that has no such image says so at once
+NEVER = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden", "no such host", "invalid reference")
+PASSES = re.compile(
+    r"exceeded quota|failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again"
+)
+NODE_AWAY = re.compile(r"untolerated taint\(?s?\)? \{node\.kubernetes\.io/(not-ready|unreachable)")
+BROKEN = (
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
+
+
+class Reasons:
+    """Of one Deployment, from what a rollout sees of it; remembers since when it has seen what may still pass."""
+
+    def __init__(self, api: Api, namespace: str, name: str):
+        self.api, self.namespace, self.name = api, namespace, name
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def check(self, deployment: Object, replica_sets: list[Object], pods: list[Object]) -> None:
+        """Raises Failed where it cannot get on, YourTurn where the release is not to blame for that; returns while it still may."""
+        new = current(deployment, replica_sets)
+        if not new:
+            return
+        failure = condition(new, "ReplicaFailure", "True")
+        if failure and (not PASSES.search(failure["message"]) or self._lasts(new, "refused", REFUSED_SECONDS)):
+            raise self._failed(f"no pod can be made: {_of_pod(failure['message'])}")
+        mine = [pod for pod in pods if owner(pod) == new["metadata"]["uid"]]
+        for pod in mine:
+            if reason := self._of_pod(pod):
+                raise self._failed(f"{pod['metadata']['name']}: {reason}")
+        stuck = condition(deployment, "Progressing", "False")
+        if stuck and stuck["reason"] == "ProgressDeadlineExceeded":
+            waiting = [pod for pod in mine if not condition(pod, "Ready", "True")]
+            seconds = deployment["spec"]["progressDeadlineSeconds"]
+            raise self._failed(f"no progress for {seconds} s: {self._last_words(waiting)}")
+
+    def _failed(self, reason: str) -> Failed:
+        place = self.api.environment
+        remedy = f"mend that in the release or in k8s/overlays/{place}, commit, then ./pipeline deploy {place}"
+        return Failed(f"Deployment/{self.name}: {reason}", remedy)
+
+    def _of_pod(self, pod: Object) -> str | None:
+        if unscheduled := condition(pod, "PodScheduled", "False"):
+            return self._unscheduled(pod, unscheduled.get("message", ""))
+        quiet = condition(pod, "Ready", "False") and self._lasts(pod, "not ready", NODE_SECONDS)
+        if quiet and (event := self._node_away(pod)):
+            raise self._node(
+                f"{pod['metadata']['name']} is on {pod['spec'].get('nodeName')}, which is not ready: {event}"
+            )
+        for status in pod.get("status", {}).get("containerStatuses", []):
+            if reason := self._of_container(pod, status):
+                return reason
+        return None
+
+    def _unscheduled(self, pod: Object, message: str) -> str | None:
+        scaling = any(event["reason"] == "TriggeredScaleUp" for event in self._events(pod))
+        if scaling or not self._lasts(pod, "unschedulable", UNSCHEDULABLE_SECONDS):
+            return None
+        if NODE_AWAY.search(message):
+            raise self._node(f"{pod['metadata']['name']} has no place while nodes are not ready: {message}")
+        return f"does not fit: {message}"
+
+    def _node(self, problem: str) -> YourTurn:
+        """To put the release before back would need the same nodes."""
+        return YourTurn(f"Deployment/{self.name}: {problem}", "kubectl get nodes, and mend those")
+
+    def _node_away(self, pod: Object) -> str | None:
+        found = [event for event in self._events(pod) if event["reason"] == "NodeNotReady"]
+        return " ".join(found[-1].get("message", "").split()) if found else None
+
+    def _of_container(self, pod: Object, status: Object) -> str | None:
+        waiting = status["state"].get("waiting", {})
+        why, message = waiting.get("reason", ""), " ".join(waiting.get("message", "").split())
+        if why in BROKEN:
+            return f"{why}: {message}"
+        if why in ("ErrImagePull", "ImagePullBackOff"):
+            final = any(word in message for word in NEVER) or self._lasts(pod, "pull", PULL_SECONDS)
+            return f"the image cannot be pulled: {message}" if final else None
+        if not status["ready"] and (probe := self._failed_probe(pod)):
+            return f"{probe}{self._log(pod)}"
+        if why == "CrashLoopBackOff":
+            ended = status.get("lastState", {}).get("terminated", {})
+            killed = "is killed for want of memory" if ended.get("reason") == "OOMKilled" else "crashes"
+            return f"the server {killed} again and again (exit code {ended.get('exitCode')}){self._log(pod)}"
+        return None
+
+    def _failed_probe(self, pod: Object) -> str | None:
+        """The words of the probe for which the kubelet has killed the container."""
+        events = self._events(pod)
+        if not any(event["reason"] == "Killing" and "probe" in event.get("message", "") for event in events):
+            return None
+        return next(
+            (" ".join(e["message"].split()) for e in reversed(events) if e["reason"] == "Unhealthy"), "a probe failed"
+        )
+
+    def _last_words(self, pods: list[Object]) -> str:
+        events = [e for pod in pods for e in self._events(pod) if e.get("type") == "Warning"]
+        return (
+            f"{pods[0]['metadata']['name']}: {' '.join(events[-1]['message'].split())}"
+            if events
+            else "and no event says why"
+        )
+
+    def _events(self, pod: Object) -> list[Object]:
+        """Oldest first."""
+        path = f"/api/v1/namespaces/{self.namespace}/events"
+        found = self.api.request("GET", path, fieldSelector=f"involvedObject.uid={pod['metadata']['uid']}")["items"]
+        return sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
+
+    def _log(self, pod: Object) -> str:
+        """The last lines before it ended."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/log"
+        lines = self.api.text(path, previous="true", tailLines="3").strip()
+        return f"; its last words: {' | '.join(lines.splitlines())}" if lines else ""
+
+    def _lasts(self, item: Object, what: str, seconds: float) -> bool:
+        first = self._seen.setdefault((item["metadata"]["uid"], what), time.monotonic())
+        return time.monotonic() - first >= seconds
+
+
+def current(deployment: Object, replica_sets: list[Object]) -> Object | None:
+    """The ReplicaSet of the Deployment's present template."""
+    revision = (deployment["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
+    for replica_set in replica_sets:
+        annotations = replica_set["metadata"].get("annotations") or {}
+        if (
+            owner(replica_set) == deployment["metadata"]["uid"]
+            and annotations.get("deployment.kubernetes.io/revision") == revision
+        ):
+            return replica_set
+    return None
+
+
+def owner(item: Object) -> str | None:
+    return next((owner["uid"] for owner in item["metadata"].get("ownerReferences", [])), None)
+
+
+def condition(item: Object, kind: str, state: str) -> Object | None:
+    conditions = item.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind and c["status"] == state), None)
+
+
+def _of_pod(message: str) -> str:
+    return " ".join(message.split()).partition(" is forbidden: ")[2] or message

@@ -1,0 +1,55 @@
+"""What an API server refuses, in words, with what to do; and whether the manifests are to blame for it."""
+
+import re
+from typing import Any
+
+from scripts.workspace.errors import YourTurn
+
+
+class Failed(YourTurn):
+    """The release, or the manifests around it, is to blame: what served before is put back.
+
+    Every other YourTurn of a deployment (a cluster that stumbles, credentials that ended, another deployer) says nothing of the release:
+    what it has brought stays, and the same command again goes on.
+    """
+
+
+class ClusterRefusal(Exception):
+    """The API server said no: `status` is HTTP's, `document` its Status."""
+
+    def __init__(self, status: int, document: dict[str, Any]):
+        super().__init__(document.get("message") or f"HTTP {status}")
+        self.status, self.document = status, document
+
+    @property
+    def causes(self) -> list[dict[str, str]]:
+        return (self.document.get("details") or {}).get("causes") or []
+
+
+def explain(error: ClusterRefusal, what: str, environment: str) -> YourTurn:
+    """A refusal of `what` (an object, or an errand) in words, with what to do."""
+    text = str(error)
+    if error.status == 409 and error.causes:
+        owners = [f"{_owner(c['message'])} owns {c['field']}" for c in error.causes]
+        remedy = f"take the field out of {environment}'s overlay, or stop the other from setting it"
+        return YourTurn(f"{what}: {'; '.join(owners)}", remedy)
+    if error.status == 404 and (found := re.search(r'namespaces "(.+?)" not found', text)):
+        problem = f"the cluster of {environment} has no namespace {found[1]}"
+        return YourTurn(problem, "an administrator: kubectl apply -k k8s/admission")
+    if "because it is being terminated" in text:
+        remedy = "wait until it is gone; an administrator: kubectl apply -k k8s/admission; then the same command again"
+        return YourTurn(f"{what}: {_tidy(text)}", remedy)
+    if error.status == 403 and (found := re.search(r'cannot (\w+) resource "(.+?)" in API group "(.*?)"', text)):
+        rule = f"{{apiGroups: [{found[3] or chr(34) * 2}], resources: [{found[2]}], verbs: [{found[1]}]}}"
+        remedy = f"the missing rule is {rule}: k8s/admission/deployer.yaml, applied by an administrator"
+        return YourTurn(f"{what}: {text}", remedy)
+    return Failed(f"{what} is refused: {_tidy(text)}", f"edit k8s/, commit, then ./pipeline deploy {environment}")
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"^\S+ \"\S+\" is (forbidden|invalid): ", "", " ".join(text.split()))
+
+
+def _owner(message: str) -> str:
+    found = re.search(r'conflict with "(.+?)"', message)
+    return found[1] if found else message

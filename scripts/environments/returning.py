@@ -1,0 +1,64 @@
+"""Which release comes back, and whether it can: known before anything is touched."""
+
+from scripts.environments.target import Environment, Target
+from scripts.workspace import console
+from scripts.workspace.errors import YourTurn
+
+
+def prepare(environment: Environment, target: Target, action: str) -> Target | None:
+    """What is put back if `target` fails; None if nothing would be. Raises YourTurn where it could not come back.
+
+    A rollback is not held up by that: whoever is on the way out of a bad release does not wish to return to it.
+    """
+    try:
+        before = environment.before()
+        if before is None or before.is_same(target):
+            return None
+        environment.prepare(before)
+        environment.check_record(before)
+        problem = environment.obstacle(before)
+    except YourTurn as error:
+        problem = error.problem
+    if not problem:
+        return before
+    problem = f"what serves in {environment.name} now could not be put back: {problem}"
+    if action == "deploy":
+        remedy = f"mend that; or do without, if it has to be: ./pipeline deploy {environment.name} --without-return"
+        raise YourTurn(problem, remedy)
+    console.say(f"  no return  {problem}")
+    return None
+
+
+def target_of_rollback(environment: Environment, to: str | None, force: bool, with_manifests: bool) -> Target:
+    """The release called `to`, or the one that served before the one that should. Raises YourTurn if there is none.
+
+    A rollback that was interrupted goes on to where it was going, though what served before is another by now.
+    """
+    if to:
+        return _named(environment, to, force, with_manifests)
+    if (begun := environment.interrupted()) and begun.action == "rollback":
+        console.say(f"  goes on    with the rollback to {begun.release} that was interrupted ({begun.time})")
+        return environment.find(begun.release, with_manifests)
+    served, present = environment.served(), environment.ledger()
+    earlier = [label for label in dict.fromkeys(reversed(served)) if label != present]
+    for label in earlier:
+        target = environment.find(label, with_manifests)
+        if not (problem := environment.obstacle(target)):
+            return target
+        console.say(f"  passed by  release {label}: {problem}")
+    count = "none of those that" if earlier else "only one release has" if served else "no release has"
+    problem = f"{environment.name} has nothing to roll back to: {count} ever served there{' can still be had' * bool(earlier)}"
+    raise YourTurn(problem, f"./pipeline history {environment.name}")
+
+
+def _named(environment: Environment, to: str, force: bool, with_manifests: bool) -> Target:
+    target = environment.find(to, with_manifests)
+    if force:
+        return target
+    if target.release.label not in environment.served():
+        problem = f"release {to} has never served in {environment.name}"
+        raise YourTurn(problem, f"./pipeline history {environment.name}, and choose one that has; or add --force")
+    if problem := environment.obstacle(target):
+        remedy = f"./pipeline history {environment.name}, and choose another; or add --force"
+        raise YourTurn(f"release {to} cannot come back: {problem}", remedy)
+    return target
