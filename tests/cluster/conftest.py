@@ -1,8 +1,8 @@
 """A real Kubernetes for the tests: one node in a container, which any engine can start, or a cluster that is given.
 
-`CLUSTER_IMAGE` names the node's image: k3s's where images can be pulled, and what `.ci/cluster-image` built where not. One is given by
-`--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply k8s/admission to it and work in namespaces of their own, test-….
-Where its one node is a container of this computer's engine, `--node CONTAINER` lets those run too that lay hands on it.
+The node is that of `up --cluster`. A cluster is given by `--kubeconfig FILE --may-change CONTEXT --registry HOST`: the tests apply
+k8s/admission to it and work in namespaces of their own, test-…. Where its only node is a container of this computer's engine,
+`--node CONTAINER` lets those run too that lay hands on it.
 """
 
 import json
