@@ -4,7 +4,7 @@ port-forward` does it, by the WebSocket protocol and in this process.
 A way that breaks says so in `trouble`: what comes through it, or does not, then says nothing of the pod.
 """
 
-import selectors
+import select
 import socket
 import threading
 import time
@@ -59,16 +59,11 @@ class Way:
 
     def _accept(self, listeners: dict[socket.socket, int], end: socket.socket) -> None:
         threads = []
-        with selectors.DefaultSelector() as selector:
-            for one in (*listeners, end):
-                selector.register(one, selectors.EVENT_READ)
-            while end not in (ready := [key.fileobj for key, _ in selector.select()]):
-                for listener in ready:
-                    local, _ = listener.accept()
-                    threads.append(
-                        threading.Thread(target=self._bridge, args=(local, listeners[listener], end), daemon=True)
-                    )
-                    threads[-1].start()
+        while end not in (ready := _readable(*listeners, end)):
+            for listener in ready:
+                arguments = (listener.accept()[0], listeners[listener], end)
+                threads.append(threading.Thread(target=self._bridge, args=arguments, daemon=True))
+                threads[-1].start()
         for thread in threads:
             thread.join(HANDSHAKE_SECONDS)
 
@@ -147,20 +142,27 @@ def _pump(local: socket.socket, remote: "WebSocket", end: socket.socket) -> None
     import websocket
 
     local.settimeout(HANDSHAKE_SECONDS)
-    begun: set[int] = set()  # channels whose first frame, which only repeats the port, has come
-    with selectors.DefaultSelector() as selector:
-        for one in (local, remote.sock, end):
-            selector.register(one, selectors.EVENT_READ)
-        while end not in (ready := [key.fileobj for key, _ in selector.select()]):
-            if local in ready and not (data := _read(local)):
+    channel, begun = remote.sock, set()  # channels whose first frame, which only repeats the port, has come
+    assert channel
+    while end not in (ready := _readable(local, channel, end)):
+        if local in ready and not (data := _read(local)):
+            return
+        try:
+            if local in ready:
+                remote.send_binary(b"\0" + data)
+            if channel in ready and not _receive(local, remote, begun):
                 return
-            try:
-                if local in ready:
-                    remote.send_binary(b"\0" + data)
-                if remote.sock in ready and not _receive(local, remote, begun):
-                    return
-            except (websocket.WebSocketException, OSError) as error:
-                raise Unreachable(f"the way to it was cut: {error}") from None
+        except (websocket.WebSocketException, OSError) as error:
+            raise Unreachable(f"the way to it was cut: {error}") from None
+
+
+def _readable(*sockets: socket.socket) -> list[socket.socket]:
+    """Those that have something to read, once one has."""
+    poll = select.poll()
+    for one in sockets:
+        poll.register(one, select.POLLIN)
+    ready = {number for number, _ in poll.poll()}
+    return [one for one in sockets if one.fileno() in ready]
 
 
 def _read(local: socket.socket) -> bytes:

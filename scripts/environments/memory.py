@@ -7,27 +7,26 @@ has not come to an end, so that the same command goes on with that very act. Som
 import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from typing import Any
 
 from scripts.ledger.entries import Entry
 
 NAME = "deployments"
 REMEMBERED = 50  # releases: more than anybody rolls back
-TEXT = {"type": "string"}
-LINE = {"type": "object", "properties": dict.fromkeys(("release", "revision", "action", "time"), TEXT)}
-LINE |= {"required": [*LINE["properties"]], "additionalProperties": False}
-IDENTITY = {"type": "string", "pattern": r"^\S+ \S+ \S+$"}  # API version, kind, name
-ACT = {"type": "object", "properties": dict.fromkeys(("time", "action", "release", "outcome", "reason"), TEXT)}
-ACT |= {"required": ["time", "action", "release", "outcome"], "additionalProperties": False}
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "inventory": {"type": "array", "items": IDENTITY},
-        "served": {"type": "array", "items": LINE},
-        "begun": {"anyOf": [{"type": "null"}, ACT]},
-    },
-    "required": ["inventory", "served"],
-    "additionalProperties": False,
+
+
+def _lines(*required: str, **more: Any) -> dict[str, Any]:
+    """The schema of an object of texts."""
+    properties = {key: {"type": "string"} for key in required} | more
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+KNOWN: dict[str, Any] = {
+    "inventory": {"type": "array", "items": {"type": "string", "pattern": r"^\S+ \S+ \S+$"}},  # API version, kind, name
+    "served": {"type": "array", "items": _lines("release", "revision", "action", "time")},
+    "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", reason={"type": "string"})]},
 }
+SCHEMA = {"type": "object", "properties": KNOWN, "required": ["inventory", "served"], "additionalProperties": False}
 
 
 class Unreadable(Exception):
@@ -58,7 +57,7 @@ class Memory:
 def read(data: dict[str, str]) -> Memory:
     """Of the ConfigMap's data. Raises Unreadable."""
     try:
-        document = {key: json.loads(value) for key, value in data.items() if key in SCHEMA["properties"]}
+        document = {key: json.loads(value) for key, value in data.items() if key in KNOWN}
     except ValueError as error:
         raise Unreadable(f"no JSON: {error}") from None
     import fastjsonschema
@@ -66,7 +65,7 @@ def read(data: dict[str, str]) -> Memory:
     try:
         _validator()(document)
     except fastjsonschema.JsonSchemaException as error:
-        raise Unreadable(error.message) from None
+        raise Unreadable(str(error)) from None
     served = {
         line["release"]: line for line in document["served"]
     }  # written before each release had one line: the newest

@@ -155,12 +155,14 @@ class Repository:
             with answer:
                 yield answer.raw
 
-    def _ask(self, method: str, place: str, missing: bool = False, **options: Any) -> Any:
+    def _ask(
+        self, method: str, place: str, missing: bool = False, timeout: tuple[int, int] = TIMEOUT, **options: Any
+    ) -> Any:
         """One request, with a token where the registry wants one. None if it has nothing there and may (`missing`)."""
         headers = {"Accept": KINDS} | options.pop("headers", {})
         for attempt in (1, 2):
             answer = self._session.request(
-                method, urljoin(self._base, place), headers=headers, **{"timeout": TIMEOUT} | options
+                method, urljoin(self._base, place), headers=headers, timeout=timeout, **options
             )
             if answer.status_code == 401 and attempt == 1 and self._log_in(answer.headers.get("WWW-Authenticate", "")):
                 continue
