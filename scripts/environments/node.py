@@ -3,6 +3,7 @@
 `CLUSTER_IMAGE` names another image of the node than k3s's.
 """
 
+import ipaddress
 import os
 import re
 import socket
@@ -29,12 +30,39 @@ def container(folder: Path, name: str | None = None, labels: dict[str, str] | No
     """The node, not started yet: a K3SContainer that pulls what was pushed to `REGISTRY`. `folder` holds a file that it mounts."""
     from testcontainers.community.k3s import K3SContainer
 
+    _find_engine()
     files.write(folder / "registries.yaml", REGISTRIES)
     # Without the host's /sys/fs/cgroup, pods' cgroups lie in the container's own and go with it.
     node = K3SContainer(IMAGE, enable_cgroup_mount=False)
     node.with_kwargs(privileged=True, extra_hosts={"host.docker.internal": "host-gateway"}, labels=labels or {})
     node.with_volume_mapping((folder / "registries.yaml").absolute(), "/etc/rancher/k3s/registries.yaml")
     return node.with_name(name) if name else node
+
+
+def _find_engine() -> None:
+    """From within a container as well: the node is asked where its engine publishes ports, before testcontainers could ask the node.
+
+    That is here where the engine runs in this container, and the way out of it where only the engine's socket was let in.
+    """
+    from testcontainers.core import utils
+    from testcontainers.core.config import ConnectionMode, testcontainers_config
+
+    if not testcontainers_config.connection_mode_override:
+        testcontainers_config.connection_mode_override = ConnectionMode.docker_host
+    if utils.inside_container() and not testcontainers_config.tc_host_override and not _is_here(engine.client()):
+        testcontainers_config.tc_host_override = utils.default_gateway_ip()
+
+
+def _is_here(client) -> bool:
+    """Whether the engine's end of its bridge is an interface of this computer."""
+    bridge = client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    gateway = bridge.get("Gateway") or str(next(ipaddress.ip_network(bridge["Subnet"]).hosts()))
+    with socket.socket() as probe:
+        try:
+            probe.bind((gateway, 0))
+        except OSError:
+            return False
+    return True
 
 
 def check_registry() -> None:

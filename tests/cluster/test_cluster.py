@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import docker
 import pytest
@@ -77,3 +79,18 @@ def test_a_given_cluster_is_used_only_with_its_name_said(cluster: Cluster):
         done = subprocess.run([*command, f"--may-change={word}"], cwd=ROOT, capture_output=True, text=True)
         assert expected in done.stdout, done.stdout
         assert (f"if the tests may change that cluster, say --may-change {context}" in done.stdout) == (word != context)
+
+
+def test_a_node_is_found_from_within_a_container(engine: docker.DockerClient, tmp_path: Path):
+    """With nothing said about where the engine publishes its ports: this may be a container, or not."""
+    code = "from pathlib import Path; from scripts.environments.node import container as c; print(c(Path('x')).get_container_host_ip())"
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("TESTCONTAINERS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=variables | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("localhost", "127.0.0.1")
