@@ -210,5 +210,7 @@ def _group(api_version: str) -> str:
 def _why(error: Exception) -> str:
     """The innermost words: urllib3 wraps them thrice."""
     text = " ".join(str(error).split())
+    if "RemoteDisconnected" in text or "IncompleteRead" in text:
+        return "it has cut the connection"
     found = re.search(r"(certificate verify failed: [^(\]]+|\[Errno -?\d+\] [^)'\"]+|timed out)", text)
     return re.sub(r"^\[Errno -?\d+\] ", "", found[1]).strip() if found else text

@@ -14,7 +14,7 @@ from scripts.environments.client import Endpoint
 from scripts.environments.memory import Memory
 from scripts.environments.objects import Objects
 from scripts.environments.target import Target
-from scripts.ledger import rendering
+from scripts.ledger import entries, rendering
 from scripts.ledger.entries import Entry
 from scripts.ledger.kustomization import NAME
 from scripts.ledger.overlays import Overlay
@@ -105,7 +105,8 @@ class Cluster:
             console.say(f"  ledger     {self.overlay.folder} says so too: commit {commit[:12]}; git push")
 
     def check_record(self, target: Target) -> None:
-        self.overlay.check_writable(target.release, target.revision)
+        probe = Entry(entries.now(), "rollback", target.release.label, "serving", "a probe")
+        self.overlay.check_writable(target.release, target.revision, probe)
 
     def _memory(self) -> Memory:
         try:

@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import queue
 import random
 import ssl
 import tempfile
@@ -103,28 +104,22 @@ def before(kubeconfig: Path, share: float, seed: int) -> Iterator[Unkind]:
         authority.write(b64decode(cluster["certificate-authority-data"]))
         authority.flush()
         tls = ssl.create_default_context(cafile=authority.name)
-    proxy, loop, port = Unkind(cluster["server"], tls, share, seed), asyncio.new_event_loop(), []
-    ready = threading.Event()
+    proxy, started = Unkind(cluster["server"], tls, share, seed), queue.Queue()
 
-    async def main() -> None:
+    async def serve() -> None:
+        done = asyncio.Event()
         async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
-            port.append(server.sockets[0].getsockname()[1])
-            ready.set()
-            await server.serve_forever()
+            started.put((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), done))
+            await done.wait()
 
-    def run() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            loop.run_until_complete(task)
-
-    task = loop.create_task(main())
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
-    ready.wait()
-    config["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{port[0]}"}
+    port, loop, done = started.get()
+    config["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{port}"}
     kubeconfig.write_text(json.dumps(config))
     try:
         yield proxy
     finally:
         kubeconfig.write_text(kind)
-        loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(done.set)
         thread.join()
