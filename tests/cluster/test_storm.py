@@ -53,6 +53,6 @@ def test_a_storm(dev: Environment, releases: dict[str, Any], request: pytest.Fix
             assert dev.image() == f"{release['image']['name']}@{release['image']['digest']}"
             assert remembered(dev) == label(release)
     dev.serves(releases[serving])
-    returns = [e for e in json.loads(dev.ok("history", "dev", "--json").out) if e["action"] == "return"]
+    returns = [e for e in json.loads(dev.ok("history", "dev", "--json", "-").out) if e["action"] == "return"]
     print(f"storm: {cycles} cycles, seed {seed}, {again} stopped and run again, met {dict(proxy.met)}")
     assert len(returns) == history
