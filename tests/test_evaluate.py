@@ -91,3 +91,38 @@ def test_needs_a_training_of_this_very_code(fork: Fork) -> None:
         "build/instant/history.json is not of model/ as it is now: the weights beside it are others"
         in fork.run("evaluate").err
     )
+
+
+STREAM = '''\
+def batches():
+    """{gib} GiB, made as it is read."""
+    for _ in range({gib} * 64):
+        yield np.full([4, 2**20], 3.0, "float32"), np.full([4], 3.0, "float32")
+
+
+def data() -> Data:
+    global before
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Data(train=Split(np.ones([2, 1]), np.ones([2, 1])), held_out=Split(batches))
+'''
+
+
+def test_a_stream_is_judged_without_being_held(fork: Fork) -> None:
+    """2 GiB, made by the model file, which measures by how much its process grows meanwhile."""
+    first = INSTANT.index("def data()")
+    text = INSTANT[:first] + STREAM.format(gib=2) + "\n\n" + INSTANT[INSTANT.index("def network()") :]
+    fork.write_model(
+        text.replace("import keras\n", "import resource\n\nimport keras\n", 1)
+        .replace("tf.TensorSpec([None, 1]", "tf.TensorSpec([None, 2**20]")
+        .replace('{"y": network(x)}', '{"y": tf.reduce_mean(x, 1) + 0 * network(x[:, :1])[:, 0]}')
+        .replace(
+            "float(np.abs(predictions - targets).max())",
+            'np.abs(predictions - targets).max(), "grown": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before',
+        )
+        .replace("GATES = [", 'GATES = [Gate("grown", at_most=256 * 2**10), ')  # KiB
+        .replace("[[10.0]]", "np.full([1, 2**20], 20.0)")
+        .replace("[[10 * SLOPE]]", "[10 * SLOPE]")
+    )
+    fork.ok("train")
+    fork.ok("evaluate")
+    assert fork.read("build/instant/evaluation.json")["examples"] == 512

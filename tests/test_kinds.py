@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.fork import CONTEXT, ROOT, Fork
 
+pytestmark = pytest.mark.timeout(900)  # seconds: the first test trains them all, however busy the machine
+
 FOLDER = ROOT / "tests/models/kinds"
 # Named columns, two heads, text, series of any length, a stream, trained elsewhere, tables and types.
 KINDS = ["fares", "parcels", "moods", "waves", "sums", "ported", "codes"]

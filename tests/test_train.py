@@ -1,5 +1,7 @@
 """train: deterministic, and a defect in a model file is named."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -101,3 +103,55 @@ def test_only_what_it_imports_makes_a_training_stale(fork: Fork) -> None:
     layers.write_text("WIDTH = 2\n")
     result = fork.run("evaluate")
     assert "build/instant/history.json is not of model/ as it is now: model/_layers.py changed since" in result.err
+
+
+STEPS = """\
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 4 and not os.path.exists("build/killed"):
+                open("build/killed", "w").close()
+                os.kill(os.getpid(), 9)
+
+    callbacks = [*callbacks, Killed()]
+    return network.fit(data.train.inputs, data.train.targets, epochs=6, shuffle=False, verbose=0, callbacks=callbacks)
+"""
+
+
+def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
+    """With a backup after every epoch, in the place of one a minute."""
+    fork.edit("scripts/training/fitting.py", "BACKUP_SECONDS = 60", "BACKUP_SECONDS = 0")
+    start = INSTANT.index("    network.set_weights(")
+    text = INSTANT[:start] + STEPS + INSTANT[INSTANT.index("\n\ndef serving") - 1 :]
+    fork.write_model(text.replace("import keras\n", "import os\n\nimport keras\n", 1).replace("SGD(0.0)", "Adam(0.1)"))
+    killed = fork.run("train")
+    assert killed.code == 1
+    assert "error: train was killed by SIGKILL; it had taken " in killed.err
+    assert "train      instant: goes on after epoch 4, where it was ended" in fork.ok("train").err
+    resumed = fork.read("build/instant/history.json")
+    assert len(resumed["curves"]["loss"]) == 2
+    shutil.rmtree(fork.root / "build/instant")
+    assert "goes on" not in fork.ok("train").err
+    assert fork.read("build/instant/history.json")["model"] == resumed["model"]
+
+
+def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -> None:
+    """Keras's settings in a home, and variables that Keras and TensorFlow read."""
+    fork.ok("train")
+    before = fork.read("build/instant/history.json")
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
+    assert fork.command("train", HOME=str(tmp_path), KERAS_BACKEND="jax", TF_ENABLE_ONEDNN_OPTS="0").returncode == 0
+    assert fork.read("build/instant/history.json")["model"] == before["model"]
+
+
+def test_a_breakpoint_has_the_terminal(fork: Fork) -> None:
+    """By `up` as by `train`: the debugger reads what is typed."""
+    fork.write_model(INSTANT.replace("    network.set_weights", "    breakpoint()\n    network.set_weights"))
+    environment = os.environ | {"DOCKER_HOST": "unix:///nonexistent.sock"}
+    for verb in ("train", "up"):
+        typed = "print('SLOPE', SLOPE)\nquit()\n"
+        ran = subprocess.run(
+            ["./pipeline", verb], cwd=fork.root, input=typed, capture_output=True, text=True, env=environment
+        )
+        assert "SLOPE 2.0" in ran.stdout, ran.stderr
+        assert ran.returncode == 1
