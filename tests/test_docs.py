@@ -13,7 +13,11 @@ from tests.support.fork import ROOT, Fork
 PAGES = sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("docs/*.md"), *ROOT.glob("k8s/clusters/*/README.md")])
 BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.M | re.S)
 COMMAND = re.compile(r"^(\./|git |gh |curl |kubectl |python3? |pytest |export |k8s/clusters/)", re.M)
-ELSEWHERE = {"docs/your-model.md": "tests/test_your_model.py", "docs/updating.md": "tests/test_updating.py"}
+ELSEWHERE = {
+    "docs/alerts.md": "tests/monitoring/conftest.py",
+    "docs/your-model.md": "tests/test_your_model.py",
+    "docs/updating.md": "tests/test_updating.py",
+}
 HERE = ["docs/rollback.md", "docs/approvals.md", "docs/first-deployment.md"]  # the last one ends the server
 
 

@@ -3,6 +3,7 @@
 `serving` is the server's; `models` is that of k8s/components/model-volume. Keys count in any case, as they do to kustomize.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,13 @@ def with_images(text: str, source: str, images: Mapping[str, tuple[str, str]]) -
     for which, (name, digest) in images.items():
         text = _with_image(text, source, which, name, digest)
     return text
+
+
+def with_component(text: str, source: str, component: str) -> str:
+    """`text` with one component more, unless it has that one; for rendering, not for people to read."""
+    document = load(text, source)
+    others = [name for name in document.get("components") or [] if name != component]
+    return json.dumps(document | {"components": [*others, component]})
 
 
 def _with_image(text: str, source: str, which: str, name: str, digest: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.ledger import kubectl, kustomization
+from scripts.ledger import kubectl, kustomization, objectives
 from scripts.release.releases import Release
 from scripts.workspace import files, git
 from scripts.workspace.errors import YourTurn
@@ -18,10 +18,12 @@ Manifest = dict[str, Any]
 BOOKKEEPING = {"managedFields", "generation", "resourceVersion", "uid", "creationTimestamp", "selfLink"}
 
 
-def render(environment: str, revision: str, release: Release | None, elsewhere: str = "") -> list[Manifest]:
+def render(
+    environment: str, revision: str, release: Release | None, elsewhere: str = "", component: str = ""
+) -> list[Manifest]:
     """What `revision` says of `environment`, with `release` in the place of its own. Raises YourTurn where it does not render.
 
-    `elsewhere` is a namespace in the place of the environment's own.
+    `elsewhere` is a namespace in the place of the environment's own, `component` one more of k8s/components.
     """
     from ruamel.yaml import YAML
 
@@ -40,6 +42,8 @@ def render(environment: str, revision: str, release: Release | None, elsewhere: 
         if release:
             text = kustomization.decoded(file.read_bytes(), f"{folder}/{name}")
             file.write_bytes(kustomization.with_images(text, f"{folder}/{name}", release.images).encode())
+        if component:
+            file.write_text(kustomization.with_component(file.read_text(), f"{folder}/{name}", component))
         if elsewhere:
             file = Path(checkout, "k8s/overlays/elsewhere/kustomization.yaml")
             files.write(file, json.dumps({"namespace": elsewhere, "resources": [f"../{environment}"]}))
@@ -59,6 +63,7 @@ def _check(manifests: list[Manifest], folder: str, release: Release | None) -> N
     if release and image != "@".join(release.image):
         raise YourTurn(f"{folder}: a patch sets the image to {image}, in the place of the release's", edit)
     _check_volume(deployment, folder, release)
+    objectives.check(manifests, folder)
     if "replicas" in deployment["spec"] and any(m["kind"] == "HorizontalPodAutoscaler" for m in manifests):
         raise YourTurn(
             f"{folder} sets the replicas, and so would the autoscaler",

@@ -17,6 +17,7 @@ from .environment import Environment
 Release = dict[str, Any]
 DEFINED = [  # kinds that components need and no bare cluster has, with any fields
     ("podmonitors", "PodMonitor", "monitoring.coreos.com"),
+    ("prometheusrules", "PrometheusRule", "monitoring.coreos.com"),
     ("httproutes", "HTTPRoute", "gateway.networking.k8s.io"),
     ("grpcroutes", "GRPCRoute", "gateway.networking.k8s.io"),
 ]

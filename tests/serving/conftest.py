@@ -30,18 +30,22 @@ class Blur(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 2, 1], name="x")])
     def __call__(self, x):
         return {"y": tf.reduce_sum(tf.nn.conv2d(x, tf.ones([2, 2, 1, 1]), 1, "SAME"), [1, 2, 3])}
+class Broken(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], name="x")])
+    def __call__(self, x):
+        return {"y": tf.strings.length(tf.io.decode_compressed(tf.strings.as_string(x), "GZIP"))}
 for version in (1, 2, 3):
     model = Affine(float(version), 0.0)
     tf.saved_model.save(model, f"{sys.argv[1]}/affine/{version}", signatures=model.__call__)
-for name, model in (("slow", Slow()), ("blur", Blur())):
+for name, model in (("slow", Slow()), ("blur", Blur()), ("broken", Broken())):
     tf.saved_model.save(model, f"{sys.argv[1]}/{name}/1", signatures=model.__call__)
 """
 
 
 @pytest.fixture(scope="session")
 def library() -> Path:
-    """`affine/N` answers N times x; `slow/1` takes time in proportion to its input; `blur/1` convolves. Written once
-    per version of this."""
+    """`affine/N` answers N times x; `slow/1` takes time in proportion to its input; `blur/1` convolves;
+    `broken/1` answers nothing: DATA_LOSS, which is no fault of its clients. Written once per version of this."""
     folder = ROOT / "build" / "serving-tests" / hashlib.sha256(_WRITE.encode()).hexdigest()[:16]
     if not folder.exists():
         partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")

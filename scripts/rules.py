@@ -1,0 +1,29 @@
+"""The alerting rules of all environments, or of ENV, as a plain file for a Prometheus without the operator
+
+What the component monitoring brings to a cluster as PrometheusRules, with the objectives and the ledger of HEAD. Print it again after a
+promotion: which release should answer is part of it.
+"""
+
+import argparse
+import sys
+
+from scripts.ledger import objectives, overlays, rendering
+
+COMPONENT = "../../components/monitoring"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environments", metavar="ENV", nargs="*", help="a folder of k8s/overlays; none: all")
+
+
+def run(environments: list[str]) -> int:
+    from ruamel.yaml import YAML
+
+    for name in environments:
+        overlays.check(name)
+    names = environments or overlays.names()
+    rendered = {name: rendering.render(name, "HEAD", None, component=COMPONENT) for name in names}
+    writer = YAML()
+    writer.width = 1000  # an expression is a line
+    writer.dump(objectives.plain(rendered), sys.stdout)
+    return 0
