@@ -21,8 +21,8 @@ from scripts.workspace.errors import YourTurn
 
 LABEL = "pipeline.preview"  # the pull request's number
 OWNER = "pipeline.repository"  # an annotation: two forks may share a cluster
-# What makes the environment reachable from outside would take its traffic: a preview is asked through a port-forward.
-LEFT_OUT = {"HTTPRoute", "GRPCRoute"}
+# Routes would take the environment's traffic: a preview is asked through a port-forward. And it calls nobody.
+LEFT_OUT = {"HTTPRoute", "GRPCRoute", "PrometheusRule"}
 
 
 class Preview(Cluster):
