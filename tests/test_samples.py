@@ -22,7 +22,8 @@ DRIFTED = {
     "configured": True,
     "problems": [
         "differs from the ledger: Deployment/serving spec.replicas: 3 → 1",
-        "differs from the ledger: Deployment/serving spec.template.spec.containers[serving].env[BY_HAND]: set by kubectl-set, and not by the overlay",
+        "differs from the ledger: Deployment/serving spec.template.spec.containers[serving].env[BY_HAND]: "
+        "set by kubectl-set, and not by the overlay",
     ],
 }
 
