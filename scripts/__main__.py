@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from scripts.training import faults
 from scripts.workspace import actions, requirements, settings
 from scripts.workspace.errors import YourTurn
 
@@ -30,17 +31,16 @@ def main(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except YourTurn as error:
-        print(error.render(), file=sys.stderr)
-        actions.annotate("error", f"{error.problem}\nnext: {error.remedy}")
-        return 1
+        return _report(error)
     except BrokenPipeError:  # the reader of a pipe has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("\ninterrupted: nothing is half-written; the same command again goes on", file=sys.stderr)
         return 130
-    except Exception:
-        return _report_bug(arguments)
+    except Exception as error:
+        theirs = faults.told(error)  # of a model file that this very process runs
+        return _report(theirs) if theirs else _report_bug(arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -91,6 +91,12 @@ def _summary(verb: str) -> str:
     file = Path(__file__).parents[1] / f"{_module(verb).replace('.', '/')}.py"
     text = file.read_text()
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+def _report(error: YourTurn) -> int:
+    print(error.render(), file=sys.stderr)
+    actions.annotate("error", f"{error.problem}\nnext: {error.remedy}")
+    return 1
 
 
 def _report_bug(arguments: list[str]) -> int:

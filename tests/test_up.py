@@ -34,7 +34,7 @@ def test_answers_y_is_2x_to_the_line_it_prints(up: Fork) -> None:
 def test_shows_each_stage_with_its_time(up: Fork) -> None:
     stages = re.findall(r"^  ([\w-]+) .* \d+\.\d s$", up.first.stderr, flags=re.M)
     contained = [] if "  image      skipped: " in up.first.stderr else ["image", "test-image"]
-    assert stages == ["train", "evaluate", "export", *contained, "deploy", "verify"]
+    assert stages == ["check", "train", "evaluate", "export", *contained, "deploy", "verify"]
     assert "  train      100/200  loss " in up.first.stderr
     assert "\x1b" not in up.first.stderr  # plain lines where there is no terminal
 

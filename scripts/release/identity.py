@@ -11,12 +11,12 @@ import ast
 import functools
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.workspace import files
+from scripts.workspace import files, process
+from scripts.workspace.errors import YourTurn
 
 TRAINS = {"data", "network", "fit"}
 # What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder.
@@ -81,7 +81,7 @@ def data_files(modules: list[str]) -> list[Path]:
 
 def _files() -> list[Path]:
     command = ["git", "ls-files", "-zco", "--exclude-standard", "--", "model"]
-    listed = subprocess.run(command, capture_output=True, text=True)
+    listed = process.text(command, YourTurn("git is not installed", "install git"))
     if listed.returncode:  # no checkout: nothing says what is ignored
         found = (path for path in Path("model").rglob("*") if "__pycache__" not in path.parts)
         return sorted(path for path in found if path.is_file())

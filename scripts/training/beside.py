@@ -86,16 +86,21 @@ def _finite(value: float) -> float | None:
 
 def _share_changed(held_out: HeldOut, new: Ask, old: Ask) -> float:
     """Of the held-out examples: those of which an output that metrics() is given is another, as far as the golden examples allow."""
-    model, changed = held_out.model, []
+    changed = []
     for batch in held_out:
-        pair = [scoring.predictions(model, ask(batch.inputs), batch.targets) for ask in (new, old)]
-        named = [answer if isinstance(answer, dict) else {model.PREDICTIONS: answer} for answer in pair]
-        shared = named[0].keys() & named[1].keys()
-        changed.append(np.any([_changed(model, key, named[0][key], named[1][key]) for key in shared], axis=0))
+        pair = [_named(held_out.model, ask(batch.inputs), batch.targets) for ask in (new, old)]
+        shared = pair[0].keys() & pair[1].keys()
+        changed.append(np.any([_changed(held_out.model, key, pair[0][key], pair[1][key]) for key in shared], axis=0))
     return float(np.concatenate(changed).mean())
 
 
-def _changed(model: ModuleType, output: str | None, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+def _named(model: ModuleType, outputs: dict[str, np.ndarray], targets: Any) -> dict[str, np.ndarray]:
+    """What metrics() is given of the outputs, by name also where it is only one."""
+    given = scoring.predictions(model, outputs, targets)
+    return given if isinstance(given, dict) else {model.PREDICTIONS or next(iter(outputs)): given}
+
+
+def _changed(model: ModuleType, output: str, new: np.ndarray, old: np.ndarray) -> np.ndarray:
     """Of each example: whether it is in another class, or has a number farther off than every golden example allows, or anything else."""
     if batches.is_ragged(new) or batches.is_ragged(old) or new.shape != old.shape:
         return np.array([not np.array_equal(a, b) for a, b in itertools.zip_longest(new, old)])
@@ -103,7 +108,7 @@ def _changed(model: ModuleType, output: str | None, new: np.ndarray, old: np.nda
         return (new != old).reshape(len(new), -1).any(1)
     if model.LABELS and new.ndim > 1 and new.shape[-1] == len(model.LABELS):
         return (new.argmax(-1) != old.argmax(-1)).reshape(len(new), -1).any(1)
-    allowed = [golden.allowed(answers.tolerances(example), output or "") for example in model.EXAMPLES]
+    allowed = [golden.allowed(answers.tolerances(example), output) for example in model.EXAMPLES]
     absolute, relative = (min(parts) for parts in zip(*allowed, strict=True))
     return (np.abs(new - old) > np.maximum(absolute, relative * np.abs(old))).reshape(len(new), -1).any(1)
 

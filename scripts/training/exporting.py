@@ -4,6 +4,7 @@ import datetime
 import errno
 import hashlib
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -128,34 +129,32 @@ def _export_litert(module: str, model: ModuleType, folder: Path, entry: dict[str
 
 
 def _hash_data(model: ModuleType) -> str:
-    """SHA-256 of the held-out data, and of training data in memory; of a stream, which may have no end, only that it is one."""
+    """SHA-256 of the held-out data, and of training data in memory; of a stream of these, which may have no end, only that it is one."""
     data, digest = model.data(), hashlib.sha256()
-    for name, split in (("train", data.train), ("held out", data.held_out)):
-        digest.update(name.encode())
-        if split.inputs is None or (name == "train" and batches.is_stream(split.inputs)):
-            continue
-        for batch in batches.read(split, is_batch=lambda inputs: True, size=HASHED):
-            _update(digest, tuple(batch))
+    if not batches.is_stream(data.train.inputs):
+        _update(digest, [batches.plain(part) for part in vars(data.train).values()])
+    for batch in batches.read(data.held_out, is_batch=lambda inputs: True, size=HASHED):
+        _update(digest, list(batch))
     return digest.hexdigest()
 
 
 def _update(digest: Any, value: Any) -> None:
-    """Values, not addresses: an object array is hashed by what it holds, in as many dimensions as it has."""
+    """By values, not by addresses: an object array counts by what it holds. No large array is copied whole."""
     if isinstance(value, dict):
-        for name in sorted(value):
-            digest.update(name.encode())
-            _update(digest, value[name])
-    elif isinstance(value, tuple):
+        _update(digest, [[name, value[name]] for name in sorted(value)])
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        _update(digest, [value.shape, *value.ravel()])
+    elif isinstance(value, list | tuple):
+        digest.update(f"{len(value)} ".encode())
         for part in value:
             _update(digest, part)
-    elif isinstance(value, np.ndarray) and value.dtype == object:
-        digest.update(f"object {value.shape}".encode())
-        for item in value.ravel():
-            _update(digest, item)
-    elif value is not None:
-        array = np.asarray(value)
-        content = value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else array.tobytes()
-        digest.update(f"{array.dtype} {array.shape} {len(content)} ".encode() + content)
+    elif isinstance(value, np.ndarray) and value.ndim:
+        digest.update(f"{value.dtype} {value.shape} ".encode())
+        for start in range(0, len(value), HASHED):
+            digest.update(value[start : start + HASHED].tobytes())
+    else:
+        content = pickle.dumps(value)
+        digest.update(f"{len(content)} ".encode() + content)
 
 
 def _explained(error: Exception) -> Exception:
