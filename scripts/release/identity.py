@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.workspace import files, process
-from scripts.workspace.errors import YourTurn
+from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
 # What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder.
@@ -74,18 +73,8 @@ def _hashed(patterns: Iterable[str]) -> Parts:
 def data_files(modules: list[str]) -> list[Path]:
     """Files below model/ that are no code: all that git does not ignore, but for those in another model's folder."""
     others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(modules)
-    return [
-        p for p in _files() if p.suffix != ".py" and p.parts[1] not in others and Path(p.parts[1]).stem not in others
-    ]
-
-
-def _files() -> list[Path]:
-    command = ["git", "ls-files", "-zco", "--exclude-standard", "--", "model"]
-    listed = process.text(command, YourTurn("git is not installed", "install git"))
-    if listed.returncode:  # no checkout: nothing says what is ignored
-        found = (path for path in Path("model").rglob("*") if "__pycache__" not in path.parts)
-        return sorted(path for path in found if path.is_file())
-    return sorted(path for path in map(Path, filter(None, listed.stdout.split("\0"))) if path.is_file())
+    ours = [path for path in checkout.files("model") if Path(path.parts[1]).stem not in others]
+    return [path for path in ours if path.suffix not in (".py", ".pyc")]
 
 
 def _code(module: str) -> tuple[Parts, Parts]:
