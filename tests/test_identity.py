@@ -97,7 +97,7 @@ def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:
         "print(*[name.replace('.', '/') + '.py' for name in sys.modules if name.startswith('scripts.training.')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert inside == set(ran.stdout.split())
+    assert inside == set(ran.stdout.split()) - set(identity.SPEAKING)
     outside = [path for path in ROOT.glob("scripts/**/*.py") if str(path.relative_to(ROOT)) not in inside]
     computing = [
         str(p.relative_to(ROOT)) for p in outside if any(f"import {name}" in p.read_text() for name in DECIDES)

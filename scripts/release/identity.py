@@ -18,9 +18,10 @@ from pathlib import Path
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
-# What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder.
+# What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder, but for what only speaks.
 ROOM = "scripts/training"
 TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
+SPEAKING = ["scripts/training/faults.py", "scripts/training/models.py"]  # they find, name and refuse, and compute nothing
 LOCK, SERVER = ["requirements/train.txt"], ["serving/Dockerfile", "serving/*.config"]
 BY_NAME = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"}
 
@@ -103,7 +104,7 @@ def _pipeline(roots: list[str]) -> Parts:
     for path in roots:
         inside = _imported(_body(Path(path)), Path(path))
         seen |= dict.fromkeys(file for file in inside if file.parent == Path(ROOM) or file == Path("model/__init__.py"))
-    return {str(path): _hash(_body(path)) for path in seen}
+    return {str(path): _hash(_body(path)) for path in seen if str(path) not in SPEAKING}
 
 
 @functools.cache
