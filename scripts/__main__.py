@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from scripts.training import faults
-from scripts.workspace import actions, requirements, settings
+from scripts.workspace import actions, machine, requirements, settings
 from scripts.workspace.errors import YourTurn
 
 VERBS = [  # in the order of the pipeline
@@ -29,6 +29,7 @@ STEPS = [  # what only the workflows call, and who looks into why one of them fa
 def main(arguments: list[str]) -> int:
     """Runs one verb. Returns 0; 1 your turn (an error that says what to do next), 130 Ctrl-C, 3 a bug in the pipeline."""
     try:
+        machine.settle()
         return _run(arguments)
     except YourTurn as error:
         return _report(error)

@@ -1,6 +1,7 @@
 """The deployments of ENV, newest first"""
 
 import argparse
+import itertools
 
 from scripts.environments import lookup
 from scripts.ledger.entries import Entry
@@ -36,12 +37,8 @@ def _next(environment: str) -> str:
 
 def _settled(entries: list[Entry]) -> list[Entry]:
     """Without the starts that came to an end; one that did not was interrupted."""
-    following = [*entries[1:], None]
-    return [
-        entry
-        for entry, after in zip(entries, following, strict=True)
-        if entry.outcome != "started" or not _ends(entry, after)
-    ]
+    pairs = itertools.pairwise([*entries, None])
+    return [entry for entry, after in pairs if entry and (entry.outcome != "started" or not _ends(entry, after))]
 
 
 def _ends(entry: Entry, after: Entry | None) -> bool:

@@ -5,6 +5,7 @@ environment is; all else has its default there, with a comment.
 """
 
 import argparse
+import codecs
 import re
 import sys
 from collections.abc import Callable
@@ -45,12 +46,13 @@ def run(model: list[str] | None, image: str | None, context: list[str] | None) -
         model, image, contexts = _ask(present)
     else:
         contexts = dict(_pair(text) for text in context or [])
-    before = settings.FILE.read_text()
+    before = settings.text()
     after = _with(before, _checked(present, model, image, contexts))
     if after == before:
         console.say(f"  init       {settings.FILE} says that already: nothing changed")
         return 0
-    files.write(settings.FILE, after)
+    mark = settings.FILE.read_bytes()[: len(codecs.BOM_UTF8)]
+    files.write(settings.FILE, (mark if mark == codecs.BOM_UTF8 else b"") + after.encode())
     for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
         if old != new:
             console.say(f"  init       {new.strip()}")
@@ -108,4 +110,5 @@ def _checked(
 def _with(text: str, set_all: Callable[[Any], None]) -> str:
     document = tomlkit.parse(text)
     set_all(document["tool"]["pipeline"])
-    return tomlkit.dumps(document)
+    after = tomlkit.dumps(document)
+    return after.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else after

@@ -1,5 +1,6 @@
 """init changes the values it is told, and nothing else of the file; what no verb could use is refused before anything is written."""
 
+import codecs
 import difflib
 import os
 import pty
@@ -69,6 +70,19 @@ def test_sets_values_and_keeps_every_other_byte(shared_fork: Fork, settings: str
     assert (shared_fork.root / "pyproject.toml").stat().st_mtime_ns == once
     shared_fork.ok("init", "--model", "instant", "--image", "", "--context", "dev=")
     assert changed(shared_fork, settings) == []
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_keeps_line_ends_and_a_mark_of_the_byte_order(
+    shared_fork: Fork, settings: str, end: bytes, mark: bytes
+) -> None:
+    path = shared_fork.root / "pyproject.toml"
+    before = mark + settings.encode().replace(b"\n", end)
+    path.write_bytes(before)
+    shared_fork.ok("init", "--model", "digits", "--context", "dev=me@one")
+    expected = before.replace(b'models = ["instant"]', b'models = ["digits"]')
+    assert path.read_bytes() == expected.replace(b'dev = { context = ""', b'dev = { context = "me@one"')
 
 
 def test_asks_on_a_terminal_and_enter_keeps(shared_fork: Fork, settings: str) -> None:

@@ -136,6 +136,23 @@ BAD = {
         ),
         "k8s/overlays/dev sets the replicas, and so would the autoscaler",
     ),
+    "no-namespace": (
+        lambda fork: fork.edit(f"{DEV}/kustomization.yaml", "namespace: serving-dev\n", ""),
+        "k8s/overlays/dev says no namespace",
+    ),
+    "an-object-of-the-whole-cluster": (
+        lambda fork: (
+            fork.edit(f"{DEV}/kustomization.yaml", "  - ../../base", "  - ../../base\n  - namespace.yaml"),
+            (fork.root / DEV / "namespace.yaml").write_text(
+                "{apiVersion: v1, kind: Namespace, metadata: {name: serving-dev}}"
+            ),
+        ),
+        "k8s/overlays/dev holds Namespace/serving-dev, which is of the whole cluster, beside what is in serving-dev",
+    ),
+    "a-deprecated-field": (
+        lambda fork: fork.edit(f"{DEV}/kustomization.yaml", "patches:", "commonLabels: {team: a}\npatches:"),
+        "the overlay does not render: # Warning: 'commonLabels' is deprecated. Please use 'labels' instead.",
+    ),
     "another-digest-than-release-json": (
         lambda fork: fork.edit(f"{DEV}/release.json", "sha256:1111", "sha256:2222"),
         f"k8s/overlays/dev/kustomization.yaml says registry.example.com/models@sha256:{'1' * 64}, and release.json beside it ",

@@ -36,5 +36,8 @@ def write_config(path: Path, base: Path, release: Release | None) -> None:
 
 
 def _entry(base: Path, name: str, version: int) -> str:
+    from google.protobuf import text_encoding  # a path may hold quotes and backslashes
+
+    folder = text_encoding.CEscape(str(base.absolute()), as_utf8=True)
     policy = f"model_version_policy {{ specific {{ versions: {version} }} }}"
-    return f'  config {{ name: "{name}" base_path: "{base.absolute()}" model_platform: "tensorflow" {policy} }}'
+    return f'  config {{ name: "{name}" base_path: "{folder}" model_platform: "tensorflow" {policy} }}'

@@ -56,8 +56,7 @@ def render(
 def _check(manifests: list[Manifest], folder: str, release: Release | None) -> None:
     """What renders well and would still not do."""
     edit = f"edit {folder}, commit, and try again"
-    if len({m["metadata"].get("namespace") for m in manifests}) != 1 or not namespace(manifests):
-        raise YourTurn(f"{folder} does not put everything into one namespace", edit)
+    _check_namespaces(manifests, folder)
     deployment = workload(manifests)
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     if release and image != "@".join(release.image):
@@ -69,6 +68,21 @@ def _check(manifests: list[Manifest], folder: str, release: Release | None) -> N
             f"{folder} sets the replicas, and so would the autoscaler",
             f"take `- path: replicas.yaml` out of `patches` in {folder}/kustomization.yaml, and commit",
         )
+
+
+def _check_namespaces(manifests: list[Manifest], folder: str) -> None:
+    """Everything belongs into the namespace of the Deployment; what belongs to the cluster is an administrator's."""
+    wanted = workload(manifests)["metadata"].get("namespace")
+    if not wanted:
+        raise YourTurn(f"{folder} says no namespace", f"namespace: in {folder}/{kustomization.FILES[0]}, and commit")
+    for manifest in manifests:
+        there = manifest["metadata"].get("namespace")
+        if there != wanted:
+            where = f"in the namespace {there}" if there else "of the whole cluster"
+            problem = f"{folder} holds {title(manifest)}, which is {where}, beside what is in {wanted}"
+            raise YourTurn(
+                problem, f"take it out of {folder}, and commit; k8s/admission is for what an administrator applies"
+            )
 
 
 def _check_volume(deployment: Manifest, folder: str, release: Release | None) -> None:
@@ -90,7 +104,7 @@ def _check_volume(deployment: Manifest, folder: str, release: Release | None) ->
 
 
 def namespace(manifests: list[Manifest]) -> str:
-    return manifests[0]["metadata"]["namespace"]
+    return workload(manifests)["metadata"]["namespace"]
 
 
 def workload(manifests: list[Manifest]) -> Manifest:

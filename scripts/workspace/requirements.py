@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.workspace import machine
 from scripts.workspace.errors import YourTurn
 
 LEVELS = ["base", "serve", "train", "dev"]  # each lock holds all of the one before it: .venv only ever grows
@@ -100,10 +101,7 @@ def find_uv() -> str:
 
 
 def _run(command: list[str], purpose: str) -> None:
-    # pip warns a root user in every container; this --target is nobody's but ours.
-    if subprocess.run(
-        command, stdin=subprocess.DEVNULL, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"}
-    ).returncode:
+    if subprocess.run(command, stdin=subprocess.DEVNULL, env=machine.of_installers()).returncode:
         raise YourTurn(
             f"could not {purpose}: see the lines above",
             "mend that (no pip? install your system's python3-pip, or uv itself; no network?), then the same command again",

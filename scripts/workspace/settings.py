@@ -37,9 +37,18 @@ class Settings:
         return self.environments.get(environment, {}).get("by", "commit" if environment == first else "pull-request")
 
 
+def text() -> str:
+    """The file, with the line ends that it has. A mark of the byte order, which some editors write, is no part of it."""
+    try:
+        return FILE.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"{FILE} is not in UTF-8: {error.reason} at byte {error.start}"
+        raise YourTurn(problem, f"save {FILE} as UTF-8") from None
+
+
 def read() -> Settings:
     try:
-        table = tomllib.loads(FILE.read_text()).get("tool", {}).get("pipeline", {})
+        table = tomllib.loads(text()).get("tool", {}).get("pipeline", {})
     except tomllib.TOMLDecodeError as error:
         raise YourTurn(f"{FILE} is not valid TOML: {error}", f"edit {FILE}") from None
     known = {field.name: field.type for field in fields(Settings)}

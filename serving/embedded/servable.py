@@ -1,5 +1,7 @@
 """A servable: one version of one model, loaded, warmed up and counted while requests use it."""
 
+import os
+import re
 import struct
 import threading
 from collections.abc import Iterator
@@ -70,7 +72,7 @@ class Servable:
     def __init__(self, name: str, version: int, path: Path, tags: list[str], config: bytes) -> None:
         self.name, self.version, self.path = name, version, path
         _check_files(path)
-        self._session = Session(str(path), tags, config)
+        self._session = Session(_without_patterns(path), tags, config)
         self.meta_graph = self._session.meta_graph
         try:
             _check_variables(path, self.meta_graph)
@@ -160,6 +162,11 @@ def _check_files(path: Path) -> None:
             "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
             f"`saved_model.pb`)\nSpecified file path: {path}"
         )
+
+
+def _without_patterns(path: Path) -> str:
+    """TensorFlow looks for the variables by a pattern, and would read a name such as `a[b]` as one: from here they may be out of it."""
+    return os.path.relpath(path) if re.search(r"[\\\[*?]", str(path)) else str(path)
 
 
 def _check_variables(path: Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
