@@ -1,7 +1,7 @@
 """A line of an environment's ledger: what was done there, with which release, and how it ended."""
 
 import datetime
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -14,10 +14,13 @@ class Entry:
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
-    instead_of: str = ""  # the release that it took the place of
+    taken_back: dict[str, str] = field(
+        default_factory=dict
+    )  # the releases that come back only with a reason: names, and why
 
     def to_dict(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value or key != "instead_of"}
+        """What people look for in it."""
+        return {key: value for key, value in asdict(self).items() if key != "taken_back"}
 
 
 def now() -> str:

@@ -13,7 +13,7 @@ from scripts.ledger.entries import Entry
 from scripts.workspace import git
 
 FILE = "ledger.json"
-FIELDS = ["action", "release", "outcome", "reason", "instead_of"]
+FIELDS = ["action", "release", "outcome", "reason", "taken_back"]
 TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # all that the commits before there was a ledger.json say
 FORMAT = "%x01" + "%x00".join(
     ["%H", "%ct", "%s", *(f"%(trailers:key={key},valueonly,unfold,separator=%x20)" for key in TRAILERS)]
@@ -55,13 +55,16 @@ def to_document(entry: Entry, parent: str) -> bytes:
 
 
 def taken_back(entries: list[Entry]) -> dict[str, str]:
-    """The releases that somebody has taken back and not brought again since: names, and why."""
+    """The releases that somebody has taken back and not brought again since: names, and why.
+
+    Each ledger.json carries those before it on, for a history that is squashed or cut off.
+    """
     found: dict[str, str] = {}
     before = NO_RELEASE
     for entry in entries:
-        replaced = entry.instead_of or before
-        if entry.action in ("rollback", "revert") and replaced != entry.release:
-            found[_name(replaced)] = entry.reason
+        found |= entry.taken_back
+        if entry.action in ("rollback", "revert") and before not in (NO_RELEASE, entry.release):
+            found[_name(before)] = entry.reason
         found.pop(_name(entry.release), None)
         before = entry.release
     return found
@@ -75,7 +78,7 @@ def _entry(commit: Commit, said: dict[str, Any], label: str, before: list[Entry]
         return Entry(commit.time, action, label, outcome, reason)
     labels = [entry.release for entry in before]
     if labels and label != labels[-1] and label in [*labels, NO_RELEASE]:
-        return Entry(commit.time, "revert", label, "promoted", commit.subject, labels[-1])
+        return Entry(commit.time, "revert", label, "promoted", commit.subject)
     return Entry(commit.time, "edit", label, "promoted", commit.subject)
 
 

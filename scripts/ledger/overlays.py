@@ -105,7 +105,7 @@ class Overlay:
         """`commit` on HEAD, which moves there. Raises YourTurn, with nothing changed, where somebody's own work is in the way."""
         commits.refuse_under_way()
         head, folder = git.text("rev-parse", "HEAD"), str(self.folder)
-        commits.refuse_changes(folder, self._tree(release, revision, entry, head))
+        commits.refuse_changes(folder, self._tree(release, revision, self._record(entry, head), head))
         made = self.commit(release, revision, entry, head)
         if made:
             commits.advance(made, head, folder)
@@ -117,12 +117,8 @@ class Overlay:
         """Raises YourTurn where `write` could not make its commit: somebody's work in the way, another git, no room, no signature."""
         commits.refuse_under_way()
         head, folder = git.text("rev-parse", "HEAD"), str(self.folder)
-        tree = self._tree(release, revision, entry, head)
+        tree = self._tree(release, revision, self._record(entry, head), head)
         commits.refuse_changes(folder, tree)
-        for name in ("index.lock", "HEAD.lock"):
-            if (lock := Path(git.text("rev-parse", "--git-path", name))).exists():
-                problem = f"{lock} exists: another git is at work here, or one was killed"
-                raise YourTurn(problem, f"see that none is, and rm {lock}; then the same command again")
         commits.commit(tree, head, self._message(entry))  # which no branch has yet, and git throws away one day
 
     def commit(self, release: Release, revision: str, entry: Entry, parent: str) -> str | None:
@@ -134,20 +130,22 @@ class Overlay:
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
         if same and entry.action != "return":
             return None
-        return commits.commit(self._tree(release, revision, entry, parent), parent, self._message(entry))
+        tree = self._tree(release, revision, self._record(entry, parent), parent)
+        return commits.commit(tree, parent, self._message(entry))
 
-    def _tree(self, release: Release, revision: str, last: Entry | bytes | None, parent: str) -> str:
-        """`last` is what ledger.json says: an entry to be made on `parent`, or what it says there already."""
-        if isinstance(last, Entry):
-            before = self.release(parent)
-            replaced = before.label if before and before.label != release.label else ""
-            last = history.to_document(dataclasses.replace(last, instead_of=last.instead_of or replaced), parent)
+    def _record(self, entry: Entry, parent: str) -> bytes:
+        """What ledger.json says of `entry`, made on `parent`."""
+        taken_back = history.taken_back([*self.history(parent), entry])
+        return history.to_document(dataclasses.replace(entry, taken_back=taken_back), parent)
+
+    def _tree(self, release: Release, revision: str, record: bytes | None, parent: str) -> str:
+        """`record` is the content of ledger.json."""
         file = self.file(revision)
         text = kustomization.decoded(git.show(revision, file) or b"", file)
         content = {
             Path(file).name: kustomization.with_images(text, file, release.images).encode(),
             "release.json": (json.dumps(release.document, indent=2, allow_nan=False) + "\n").encode(),
-            history.FILE: last,
+            history.FILE: record,
         }
         return commits.with_folder(parent, str(self.folder), revision, content)
 

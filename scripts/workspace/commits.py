@@ -22,6 +22,7 @@ UNDER_WAY = {  # what git keeps while it lasts: what it is, and how it ends
     "REVERT_HEAD": ("a revert", "git revert --continue, or --abort"),
     "BISECT_LOG": ("a bisection", "git bisect reset"),
 }
+LOCKS = ["index.lock", "HEAD.lock"]
 
 
 @contextmanager
@@ -61,13 +62,17 @@ def commit(tree: str, parent: str, message: str) -> str | None:
 
 
 def refuse_under_way() -> None:
-    """Raises YourTurn in the middle of a merge, a rebase and the like: a commit now would become a part of it."""
-    names = list(UNDER_WAY)
+    """Raises YourTurn in the middle of a merge, a rebase and the like: a commit now would become a part of it. And while git is at work."""
+    names = [*UNDER_WAY, *LOCKS]
     places = git.text("rev-parse", *(word for name in names for word in ("--git-path", name))).splitlines()
     for name, place in zip(names, places, strict=True):
-        if Path(place).exists():
-            what, end = UNDER_WAY[name]
-            raise YourTurn(f"{what} is under way here", f"{end}; then the same command again")
+        if not Path(place).exists():
+            continue
+        if name in LOCKS:
+            problem = f"{place} exists: another git is at work here, or one was killed"
+            raise YourTurn(problem, f"see that none is, and rm {place}; then the same command again")
+        what, end = UNDER_WAY[name]
+        raise YourTurn(f"{what} is under way here", f"{end}; then the same command again")
 
 
 def refuse_changes(folder: str, wanted: str) -> None:
