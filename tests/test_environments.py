@@ -53,6 +53,7 @@ def test_a_memory_that_somebody_edited_is_unreadable(data: dict[str, str]) -> No
 
 def test_what_git_says_where_the_memory_is_gone() -> None:
     history = [
+        entry("–", "edit", "promoted"),
         entry("1-a", "promote", "promoted"),
         entry("2-b", "promote", "promoted"),
         entry("1-a", "return", reason="2-b failed: it crashes"),

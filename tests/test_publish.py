@@ -122,7 +122,9 @@ def test_by_commit_further_on_starts_the_deployment(github: GitHub) -> None:
     github.fork.edit("pyproject.toml", 'staging = { context = "", by = "pull-request" }', 'staging = { by = "commit" }')
     github.fork.commit("staging without asking")
     github.push()
-    push(github, 1).ok("promote", "--after", "dev", "--publish", "--dispatch")
+    command = ["promote", "--after", "dev", "--publish"]
+    push(github, 1).ok(*command)  # as if cut off between its push and the dispatch
+    github.job().ok(*command, "--dispatch")
     assert promoted(github, "staging") == "111111111111"
     expected = {"workflow": "deploy.yml", "ref": "main", "inputs": {"environment": "staging"}}
     assert github.read()["dispatches"] == [expected]
@@ -233,6 +235,9 @@ def test_a_rollback_does_not(github: GitHub) -> None:
     push(github, 3)
     job.ok("publish")
     assert promoted(github, "dev") == "111111111111"
+    push(github, 4)
+    assert "origin has the rollback of dev already" in job.ok("publish").err  # the same again, since its end was lost
+    assert promoted(github, "dev") == "444444444444"
 
 
 def test_a_correction_of_a_protected_branch_is_proposed(github: GitHub) -> None:

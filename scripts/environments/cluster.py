@@ -16,6 +16,7 @@ from scripts.environments.objects import Objects
 from scripts.environments.target import Target
 from scripts.ledger import entries, rendering
 from scripts.ledger.entries import Entry
+from scripts.ledger.history import NO_RELEASE
 from scripts.ledger.kustomization import NAME
 from scripts.ledger.overlays import Overlay
 from scripts.ledger.rendering import Manifest
@@ -125,7 +126,7 @@ class Cluster:
         if not self._recollection:
             console.say(f"  memory     ConfigMap/{memory.NAME} {why}: what served is taken from git and from what runs")
             history, reference = self.history(), pods.image(live["spec"]["template"]["spec"])
-            known = [entry.release for entry in reversed(history) if entry.release != "–"]
+            known = [entry.release for entry in reversed(history) if entry.release != NO_RELEASE]
             inventory = [i for i in self.objects.applied() if i != f"v1 ConfigMap {memory.NAME}"]
             revision = self.overlay.revision()
             self._recollection = memory.recalled(history, self._label(reference, known), inventory, revision)

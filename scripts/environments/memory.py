@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from scripts.ledger.entries import Entry
+from scripts.ledger.history import NO_RELEASE
 
 NAME = "deployments"
 REMEMBERED = 50  # releases: more than anybody rolls back
@@ -85,6 +86,8 @@ def recalled(history: list[Entry], running: str | None, inventory: list[str], re
     memory = Memory(inventory)
     failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
     for entry in history:
+        if entry.release == NO_RELEASE:
+            continue
         if entry.outcome in ("promoted", "serving") and (
             entry.release not in failed or entry.action in ("rollback", "return")
         ):

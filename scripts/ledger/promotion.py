@@ -48,6 +48,8 @@ def publish(environment: str, release: Release, entry: Entry, by: str, dispatch:
         if not commit:
             console.say(f"  promote    {environment} has release {release.name} already: nothing to commit")
             actions.output(promoted=environment)
+            if dispatch and by == "commit":  # whoever pushed it may have been cut off before this
+                _start_deployment(environment, branch)
             return
         try:
             if by == "commit":
@@ -68,9 +70,14 @@ def _push(environment: str, release: Release, commit: str, branch: str, dispatch
     console.say(f"  promote    {environment}: release {release.name}, commit {commit[:12]} on origin's {branch}")
     actions.output(promoted=environment)
     actions.summary(f"{environment} is to serve release `{release.label}`.")
-    if dispatch:  # a push by a workflow's own token starts no workflow
-        request = {"ref": branch, "inputs": {"environment": environment}}
-        gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request)
+    if dispatch:
+        _start_deployment(environment, branch)
+
+
+def _start_deployment(environment: str, branch: str) -> None:
+    """A push by a workflow's own token starts no workflow; a deployment of what serves already changes nothing."""
+    request = {"ref": branch, "inputs": {"environment": environment}}
+    gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request)
 
 
 def _propose(environment: str, release: Release, commit: str, base: str, branch: str, protected: str) -> None:

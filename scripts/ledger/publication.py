@@ -58,6 +58,9 @@ def _repeat(commit: str, base: str, environment: str, entry: Entry, head: str) -
     overlay = Overlay(environment)
     release = overlay.release(commit)
     parent = git.text("merge-base", commit, base)
+    if _is_there(overlay, entry, parent, base):
+        console.say(f"  publish    origin has the {entry.action} of {environment} already; what came after it stands")
+        return None
     touched = git.text("diff-tree", "-r", "--name-only", parent, base, "--", str(overlay.folder))
     if touched and entry.action == "return":
         console.say(
@@ -65,6 +68,12 @@ def _repeat(commit: str, base: str, environment: str, entry: Entry, head: str) -
         )
         return None
     return overlay.commit(release, head if touched else commit, entry, head) if release else None
+
+
+def _is_there(overlay: Overlay, entry: Entry, parent: str, base: str) -> bool:
+    """Whether an earlier `publish`, whose end nobody saw, has brought it."""
+    since = overlay.history(base)[len(overlay.history(parent)) :]
+    return any((e.action, e.release, e.reason) == (entry.action, entry.release, entry.reason) for e in since)
 
 
 def _propose(commit: str, branch: str, environment: str, reason: str) -> None:
