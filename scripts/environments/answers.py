@@ -11,7 +11,7 @@ from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
 AT_ONCE = 16  # servers that are asked at the same time; the others cost nothing meanwhile
-PATIENCE_SECONDS = 60  # with ways to servers that break, through no fault of theirs
+PATIENCE_SECONDS = 30  # with ways to servers that break, through no fault of theirs
 
 
 def verify(environment: Environment, release: Release) -> str:

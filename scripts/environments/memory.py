@@ -83,14 +83,10 @@ def _validator():
 
 def recalled(history: list[Entry], running: str | None, inventory: list[str], revision: str) -> Memory:
     """What can be known without it: what git says was brought there and did not fail, and, newest, what runs there."""
-    memory = Memory(inventory)
+    memory, by = Memory(inventory), ("rollback", "return")  # which verify what they bring
     failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
     for entry in history:
-        if entry.release == NO_RELEASE:
-            continue
-        if entry.outcome in ("promoted", "serving") and (
-            entry.release not in failed or entry.action in ("rollback", "return")
-        ):
+        if entry.release != NO_RELEASE and (entry.action in by or entry.release not in failed):
             memory = memory.with_served(entry, revision)
     last = next((e for e in reversed(history) if e.release == running), None)
     return memory.with_served(last, revision) if last else memory

@@ -18,22 +18,23 @@ def read(target: Environment) -> dict:
     if runs != ledger:
         problems.append(f"it runs {runs or 'nothing'}, and should run {ledger or 'nothing'}")
     problems += [f"differs from the ledger: {line}" for line in (target.drift() if runs else [])]
-    wrong = _ask(target, ledger) if ledger and runs else []
-    answers = ("wrong" if wrong else "right") if ledger and runs else None
+    verdict, wrong = _ask(target, ledger) if ledger and runs else (None, [])
     return {
         "environment": target.name,
         "configured": True,
         "ledger": ledger,
         "runs": runs,
-        "answers": answers,
+        "answers": verdict,
         "problems": problems + wrong,
     }
 
 
-def _ask(target: Environment, ledger: str) -> list[str]:
+def _ask(target: Environment, ledger: str) -> tuple[str | None, list[str]]:
+    """`right`, `wrong`, or None where nobody could be asked; and what is the matter."""
     try:
         release = target.find(ledger).release
         problems, servers = answers.ask(target, release)
-        return problems if servers else ["no server answers"]
     except YourTurn as error:
-        return [error.problem]
+        return None, [error.problem]
+    problems = problems if servers else ["no server answers"]
+    return "wrong" if problems else "right", problems

@@ -18,6 +18,12 @@ def problems(endpoint: Endpoint, release: Release) -> list[str]:
 
 
 def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) -> list[str]:
+    try:
+        available = [v for v, (state, _) in endpoint.status(model["name"]).items() if state == "AVAILABLE"]
+    except NoAnswer as error:
+        return [str(error)]
+    if available != [version]:
+        return [f"version {', '.join(map(str, available)) or 'none'} is served, not {version}"]
     found = []
     for number, example in enumerate(model["examples"], 1):
         for ask in (_ask_rest, _ask_grpc):
@@ -33,9 +39,6 @@ def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) 
 
 
 def _ask_rest(endpoint: Endpoint, version: int, model: dict[str, Any], example: dict[str, Any]) -> str | None:
-    available = [v for v, (state, _) in endpoint.status(model["name"]).items() if state == "AVAILABLE"]
-    if available != [version]:
-        return f"version {', '.join(map(str, available)) or 'none'} is served, not {version}"
     outputs = endpoint.predict_by_rest(model["name"], example["inputs"], example.get("signature", ""))
     if len(example["outputs"]) == 1:  # TensorFlow Serving leaves the name of a single output out
         outputs = {next(iter(example["outputs"])): outputs}

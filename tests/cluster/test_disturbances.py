@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -175,15 +177,39 @@ def test_the_drain_of_a_node_respects_the_budget(dev: Environment, releases: dic
 
 def test_a_rollback_needs_no_registry_where_the_node_has_the_image(small: Environment, releases: dict[str, Release]):
     small.deploy(releases["two"])
-    small.cluster.run_on_node(
-        "nft add table inet test; nft 'add chain inet test out { type filter hook output priority 0; }'"
-    )
-    small.cluster.run_on_node("nft add rule inet test out tcp dport 5000 reject")
-    try:
+    with rule_on_node(small, "tcp dport 5000 reject"):
         small.ok("rollback", "dev", "--reason", "the registry burns")
         small.serves(releases["one"])
+
+
+@contextmanager
+def rule_on_node(dev: Environment, rule: str) -> Iterator[None]:
+    """For what its processes send, to others and to each other."""
+    chain = "{ type filter hook output priority 0; }"
+    dev.cluster.run_on_node(f"nft add table inet test; nft 'add chain inet test out {chain}'")
+    dev.cluster.run_on_node(f"nft add rule inet test out {rule}")
+    try:
+        yield
     finally:
-        small.cluster.run_on_node("nft delete table inet test")
+        dev.cluster.run_on_node("nft delete table inet test")
+
+
+def test_a_kubelet_that_does_not_answer_is_named_and_not_waited_for_without_end(
+    small: Environment, releases: dict[str, Release]
+):
+    """It says nothing of the release: nothing is put back, and the same command goes on once it answers."""
+    small.fork.edit("scripts/environments/answers.py", "PATIENCE_SECONDS = 30", "PATIENCE_SECONDS = 1")
+    small.fork.edit("scripts/environments/forwarding.py", "HANDSHAKE_SECONDS = 10", "HANDSHAKE_SECONDS = 2")
+    small.fork.edit("scripts/environments/forwarding.py", "OPEN_SECONDS = 15", "OPEN_SECONDS = 1")
+    small.promote(releases["two"])
+    why = "no way to it on node node: its kubelet does not answer within 2 s"
+    with rule_on_node(small, "tcp dport 10250 drop"):
+        assert why in small.run("status", "dev").out
+        error = small.refused("deploy", "dev")
+        assert why in error and "nothing was put back" in error
+        assert small.image() == "@".join(releases["two"]["image"].values())
+    small.ok("deploy", "dev")
+    small.serves(releases["two"])
 
 
 def test_a_deployer_stopped_by_hand_lets_go(small: Environment, releases: dict[str, Release]):
