@@ -20,6 +20,9 @@ PASSES = re.compile(
     r"exceeded quota|failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again"
 )
 NODE_AWAY = re.compile(r"untolerated taint\(?s?\)? \{node\.kubernetes\.io/(not-ready|unreachable)")
+THREADS = (
+    "the kubelet's podPidsLimit is below 256 for each model, which TensorFlow Serving starts to load it, and 512 more"
+)
 BROKEN = (
     "InvalidImageName",
     "ErrImageNeverPull",
@@ -100,8 +103,11 @@ class Reasons:
             return f"{probe}{self._log(pod)}"
         if why == "CrashLoopBackOff":
             ended = status.get("lastState", {}).get("terminated", {})
+            words = self._log(pod)
+            if "pthread_create" in words:
+                return f"the server cannot start its threads: {THREADS}{words}"
             killed = "is killed for want of memory" if ended.get("reason") == "OOMKilled" else "crashes"
-            return f"the server {killed} again and again (exit code {ended.get('exitCode')}){self._log(pod)}"
+            return f"the server {killed} again and again (exit code {ended.get('exitCode')}){words}"
         return None
 
     def _failed_probe(self, pod: Object) -> str | None:

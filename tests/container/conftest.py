@@ -31,8 +31,16 @@ RESTRICTIONS = {
     "security_opt": ["no-new-privileges"],
     "mem_limit": "1g",
     "nano_cpus": 1_000_000_000,
-    "pids_limit": 512,
 }
+THREADS_OF_A_LOAD = (
+    256  # TensorFlow Serving's pool that measures a model on disk; up to 4 loads for each CPU of the node at once
+)
+OTHER_THREADS = 512
+
+
+def threads(models: int) -> int:
+    """What a server of so many models may have: the least that a kubelet's podPidsLimit has to allow."""
+    return THREADS_OF_A_LOAD * min(models, 4 * (os.cpu_count() or 1)) + OTHER_THREADS
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +92,11 @@ def release(engine: docker.DockerClient, image: str, volumes: dict) -> Release:
 
 
 @pytest.fixture(scope="session")
-def start(engine: docker.DockerClient, image: str, volumes: dict) -> Callable:
+def start(engine: docker.DockerClient, image: str, volumes: dict, release: Release) -> Callable:
     """Starts the image; models in a volume have the memory beside that a server takes for them."""
     extra = sum(2 * int(engine.volumes.get(name).attrs["Labels"]["pipeline.bytes"]) for name in volumes)
-    further = {"mem_limit": 2**30 + extra, "models": next(iter(volumes), None)}
+    further = {"mem_limit": 2**30 + extra, "pids_limit": threads(len(release.models))}
+    further |= {"models": next(iter(volumes), None)}
     return lambda *arguments, **options: started(image, *arguments, **further | options)
 
 
@@ -133,7 +142,11 @@ def wait_until_it_answers(container: Container, url: str) -> None:
 @contextmanager
 def started(image: str, *arguments: str, models: str | None = None, **options) -> Generator[tuple[Container, Endpoint]]:
     """A container under production's restrictions; it is gone when the block ends, however it ends. `models` is a volume."""
-    container = DockerContainer(image).with_kwargs(**RESTRICTIONS | options).with_tmpfs_mount("/tmp", "size=64m")
+    container = (
+        DockerContainer(image)
+        .with_kwargs(**RESTRICTIONS | {"pids_limit": threads(1)} | options)
+        .with_tmpfs_mount("/tmp", "size=64m")
+    )
     if models:
         container.with_volume_mapping(models, "/models", "ro")
     if arguments:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import docker
 import pytest
+from ruamel.yaml import YAML
 
 from scripts.environments import verification
 from scripts.environments.client import Endpoint, NoAnswer
 from scripts.release.releases import Release
 from tests.container.conftest import unready, wait_until_ready
+from tests.support.fork import ROOT
 
-GRACE_SECONDS = 30  # what k8s/base gives
+BASE = YAML(typ="safe").load(ROOT / "k8s/base/deployment.yaml")
+GRACE_SECONDS = BASE["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
 
 def test_answers_every_golden_example_by_rest_and_grpc(served, release: Release) -> None:
