@@ -141,6 +141,8 @@ def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: py
         "image": {"name": made["two"]["image"]["name"], "digest": f"sha256:{'4' * 64}"},
     }
     made["crashing"] = broken(engine, cluster.registry, made["two"], "echo the model is rotten >&2; exit 3")
+    few = "Thread tf_ModelDiskSizePool creation via pthread_create() failed"  # TensorFlow Serving's words, below a podPidsLimit
+    made["threadless"] = broken(engine, cluster.registry, made["two"], f"echo '{few}.' >&2; exit 139")
     made["silent"] = broken(engine, cluster.registry, made["two"], "sleep 1000")
     return made
 

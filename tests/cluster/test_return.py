@@ -43,6 +43,7 @@ def returned(dev: Environment, release: Release, expected: str, before: Release,
 DEFECTS = {
     "missing": "the image cannot be pulled: .*sha256:4444",
     "crashing": r"the server crashes again and again \(exit code 3\); its last words: the model is rotten",
+    "threadless": "the server cannot start its threads: the kubelet's podPidsLimit is below 256 for each model",
     "silent": "Startup probe failed: .*connection refused",
     "wrong": r"example 1 by REST: y\[0\]\[0\] is 30.0, not 31.0",
 }
