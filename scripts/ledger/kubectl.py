@@ -10,13 +10,18 @@ ABSENT = YourTurn("kubectl is not installed, and it renders the overlays", "http
 WARNING = "# Warning:"  # as kustomize begins its own
 
 
-def render(folder: str) -> str:
-    """The manifests of a kustomization. What kustomize warns of is an error, since it refuses it tomorrow; kubectl's notices are none."""
+def render(folder: str, shown: str) -> str:
+    """The manifests of a kustomization, which people know as `shown`.
+
+    What kustomize warns of is an error, since it will refuse it one day; kubectl's notices are none.
+    """
     done = process.text(["kubectl", "kustomize", folder], ABSENT)
     warnings = "\n".join(line for line in done.stderr.splitlines() if line.startswith(WARNING))
     if done.returncode or warnings:
-        words = _words(done.stderr if done.returncode else warnings)
-        raise YourTurn(f"the overlay does not render: {words}", "edit k8s/, commit, and try again")
+        problem = f"the overlay does not render: {_words(done.stderr if done.returncode else warnings)}"
+        raise YourTurn(
+            problem, f"edit {shown}, or what it is made of, and commit; kubectl kustomize {shown} shows the same"
+        )
     return done.stdout
 
 

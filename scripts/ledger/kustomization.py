@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from scripts.ledger import editing
@@ -52,7 +53,7 @@ def image(text: str, source: str, which: str = NAME) -> str | None:
         return None
     if any(entry.get(tag.lower()) for tag in TAGS) or not entry.get("digest"):
         problem = f"{source} names the image by a tag, which can mean another image tomorrow"
-        raise YourTurn(problem, "./pipeline promote ENV writes its digest")
+        raise YourTurn(problem, f"./pipeline promote {Path(source).parent.name}, which writes its digest")
     return f"{entry.get('newname') or which}@{entry['digest']}"
 
 

@@ -160,6 +160,9 @@ def _parse(document: bytes, source: str) -> Release:
     try:
         parsed = json.loads(document)
     except ValueError as error:
-        raise YourTurn(f"{source} is corrupt or missing: {error}", "./pipeline promote ENV writes it") from None
+        remedy = (
+            f"git restore --source=HEAD^ {source}, or ./pipeline promote {Path(source).parent.name}, which writes it"
+        )
+        raise YourTurn(f"{source} is corrupt or missing: {error}", remedy) from None
     releases.validate(parsed, source)
     return Release(Path(source).parent, parsed)

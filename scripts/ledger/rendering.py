@@ -47,7 +47,7 @@ def render(
         if elsewhere:
             file = Path(checkout, "k8s/overlays/elsewhere/kustomization.yaml")
             files.write(file, json.dumps({"namespace": elsewhere, "resources": [f"../{environment}"]}))
-        text = kubectl.render(str(file.parent))
+        text = kubectl.render(str(file.parent), folder)
     manifests = [m for m in YAML(typ="safe", pure=True).load_all(text) if m]
     _check(manifests, folder, release)
     return manifests
@@ -55,7 +55,7 @@ def render(
 
 def _check(manifests: list[Manifest], folder: str, release: Release | None) -> None:
     """What renders well and would still not do."""
-    edit = f"edit {folder}, commit, and try again"
+    edit = f"edit {folder} and commit; kubectl kustomize {folder} shows what it renders"
     _check_namespaces(manifests, folder)
     deployment = workload(manifests)
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -111,7 +111,10 @@ def workload(manifests: list[Manifest]) -> Manifest:
     """The Deployment that serves."""
     found = [m for m in manifests if m["kind"] == "Deployment" and m["metadata"]["name"] == kustomization.NAME]
     if not found:
-        raise YourTurn(f"no Deployment {kustomization.NAME} is rendered", "edit k8s/, commit, and try again")
+        raise YourTurn(
+            f"no Deployment {kustomization.NAME} is rendered",
+            "git log -p k8s shows who took it away; put it back, and commit",
+        )
     return found[0]
 
 
