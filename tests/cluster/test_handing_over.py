@@ -43,7 +43,7 @@ def test_to_the_autoscaler_and_back(dev: Environment, releases: dict[str, Any]) 
         dev.fork.edit(kustomization, "  - path: replicas.yaml\n", "")
         dev.fork.commit("as the component's README says")
         changes = dev.ok("deploy", "dev").err
-        assert "spec.replicas" not in changes
+        assert "Deployment/serving spec.replicas" not in changes
         assert dev.get("deployment/serving")["spec"]["replicas"] == PODS
         dev.kubectl("scale", "deployment/serving", f"--replicas={PODS}")  # owned by another, as after a scaling
         dev.serves(releases["one"])
