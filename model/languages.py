@@ -50,7 +50,7 @@ def network() -> keras.Model:
     vectorize = keras.layers.TextVectorization(
         max_tokens=6000, standardize=None, split="character", ngrams=3, output_mode="tf_idf"
     )
-    vectorize.adapt(features(tf.constant(data().train.inputs)))
+    vectorize.adapt(features(tf.constant(data().train.inputs[:1000])))
     layers = [
         keras.Input([], dtype="string"),
         vectorize,
@@ -85,7 +85,12 @@ GATES = [Gate("accuracy", at_least=0.95, slack=0.01)]
 EXAMPLES = [
     Example(
         inputs={
-            "text": ["Where does the water come from?", "WIE SPÄT IST ES?", "Où est la maison ?", "Что это такое? 😀"]
+            "text": [
+                "Where does the water come from?",
+                "HEUTE NICHT ÜBER DIE BRÜCKE!",
+                "Où est la maison ?",
+                "Что это такое? 😀",
+            ]
         },
         outputs={
             "language": ["English", "Deutsch", "français", "русский"],

@@ -17,6 +17,8 @@ ELSEWHERE = {
     "docs/alerts.md": "tests/monitoring/conftest.py",
     "docs/your-model.md": "tests/test_your_model.py",
     "docs/updating.md": "tests/test_updating.py",
+    "docs/clients.md": "tests/test_examples.py",
+    "docs/trying-out.md": "tests/test_examples.py",
 }
 HERE = ["docs/rollback.md", "docs/approvals.md", "docs/first-deployment.md"]  # the last one ends the server
 
