@@ -58,7 +58,7 @@ def network() -> keras.Model:
         keras.layers.Dense(len(LABELS), activation="softmax"),
     ]
     model = keras.Sequential(layers)
-    model.compile(optimizer=keras.optimizers.Adam(0.02), loss="sparse_categorical_crossentropy")
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss="sparse_categorical_crossentropy")
     return model
 
 
