@@ -51,13 +51,8 @@ def network() -> keras.Model:
         max_tokens=6000, standardize=None, split="character", ngrams=3, output_mode="tf_idf"
     )
     vectorize.adapt(features(tf.constant(data().train.inputs[:1000])))
-    layers = [
-        keras.Input([], dtype="string"),
-        vectorize,
-        keras.layers.UnitNormalization(),
-        keras.layers.Dense(len(LABELS), activation="softmax"),
-    ]
-    model = keras.Sequential(layers)
+    classify = keras.layers.Dense(len(LABELS), activation="softmax")
+    model = keras.Sequential([keras.Input([], dtype="string"), vectorize, keras.layers.UnitNormalization(), classify])
     model.compile(optimizer=keras.optimizers.Adam(0.05), loss="sparse_categorical_crossentropy")
     return model
 
@@ -87,7 +82,7 @@ EXAMPLES = [
         inputs={
             "text": [
                 "Where does the water come from?",
-                "HEUTE NICHT ÜBER DIE BRÜCKE!",
+                "HEUTE NICHT ÜBER DIE STRAẞE!",
                 "Où est la maison ?",
                 "Что это такое? 😀",
             ]

@@ -71,16 +71,16 @@ def table(task: Task, worst: np.ndarray, inputs: Any) -> str:
         [*(_short(values[number]) for values in columns.values()), *_answer(task, row)]
         for number, row in enumerate(worst)
     ]
-    head = f"The worst {len(worst)} of {task.wrong.sum()} errors" if task.kind != NUMBER else f"The worst {len(worst)}"
-    text = charts.table(
-        [*map(wording.name, columns), "true", "predicted", "" if task.kind == NUMBER else "score"], body
-    )
-    return f"{head}, on held-out data:\n\n{text}"
+    of = "" if task.kind == NUMBER else f" of {task.wrong.sum()}"
+    last = "off by" if task.kind == NUMBER else "score"
+    text = charts.table([*map(wording.name, columns), "true", "predicted", last], body)
+    return f"The worst {len(worst)}{of} errors, on held-out data:\n\n{text}"
 
 
 def _answer(task: Task, row: int) -> list[str]:
     if task.kind == NUMBER:
-        return [wording.number(float(task.truth[row])), wording.number(float(task.scores[row])), ""]
+        right, answered = float(task.truth[row]), float(task.scores[row])
+        return [wording.number(number) for number in (right, answered, answered - right)]
     labels = [wording.name(task.labels[array[row]]) for array in (task.truth, task.predicted)]
     if task.scores is None:
         return [*labels, ""]
