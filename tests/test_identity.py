@@ -18,6 +18,7 @@ def instant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("model", "scripts", "requirements", "serving"):
         (tmp_path / folder).symlink_to(ROOT / folder) if folder != "model" else (tmp_path / folder).mkdir()
     (tmp_path / "model/__init__.py").write_text((ROOT / "model/__init__.py").read_text())
+    (tmp_path / "pyproject.toml").write_text('[tool.pipeline]\nmodels = ["instant"]\n')
     path = tmp_path / "model/instant.py"
     path.write_text(INSTANT)
     monkeypatch.chdir(tmp_path)
@@ -86,6 +87,16 @@ def test_a_file_that_git_ignores_is_no_data(instant: Path) -> None:
     assert identity.of_release(["instant"]) == before
     (instant.parent / "table.csv").write_text("1,2")
     assert identity.of_release(["instant"]) != before
+
+
+def test_the_embedded_server_decides_where_it_is_chosen(instant: Path) -> None:
+    """With its code, its lock and its Dockerfile."""
+    assert not any("embedded" in part for part in identity.of_model("instant").judging)
+    (instant.parents[1] / "pyproject.toml").write_text('[tool.pipeline]\nmodels = ["instant"]\nserver = "embedded"\n')
+    assert identity.of_model("instant").judging.keys() >= {
+        *("serving/embedded/server.py", "serving/embedded/http/http2.py", "serving/embedded/tensorflow_model_server"),
+        *("serving/Dockerfile.embedded", "requirements/serve.txt"),
+    }
 
 
 def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:

@@ -19,7 +19,7 @@ BAD = {
     "key like no other": (
         READY,
         "zzz = 1",
-        "unknown setting 'zzz' in [tool.pipeline]; there is: models, rest_port, grpc_port, image, model_volume, ready_timeout_seconds",
+        "unknown setting 'zzz' in [tool.pipeline]; there is: models, rest_port, grpc_port, image, model_volume, server, tensorflow, ",
     ),
     "text for a number": (READY, f'{READY[:-3]}"300"', f"{WRONG} be a whole number, not '300'"),
     "truth for a number": (READY, f"{READY[:-3]}true", f"{WRONG} be a whole number, not True"),
@@ -38,6 +38,11 @@ BAD = {
         'attestation = "where-possible"',
         'attestation = "never"',
         "setting 'attestation' in [tool.pipeline] must be 'where-possible' or 'required', not 'never'",
+    ),
+    "no such server": (
+        'attestation = "where-possible"',
+        'server = "triton"',
+        "setting 'server' in [tool.pipeline] must be 'tensorflow-serving' or 'embedded', not 'triton'",
     ),
     "model without a file": (
         'models = ["instant"]',

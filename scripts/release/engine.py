@@ -53,10 +53,12 @@ def explained(doing: str) -> Generator[None]:
 
 
 AGAIN = "then the same command again"
+EMBEDDED = 'set server = "embedded" in [tool.pipeline] of pyproject.toml: that server runs on 64-bit Arm, too'
 REMEDIES = {  # what an engine or a registry says: what to do
     r"no space left": f"docker system prune, {AGAIN}",
     r"unauthorized|denied|authentication required|no basic auth": f"docker login, with an account that may do this, {AGAIN}",
     r"refused|no such host|reset|EOF|timeout": f"see that the registry runs and can be reached, {AGAIN}",
+    r"no matching manifest|no match for platform": EMBEDDED,
     r"not found|manifest unknown": "see that the name is right; SERVING_IMAGE names the base image",
     r"read.?only|unsupported|not allowed": "name a registry that can be written to: image in [tool.pipeline] of pyproject.toml",
     r"HTTP response to HTTPS client": f"allow it as an insecure registry in the engine's settings, {AGAIN}",

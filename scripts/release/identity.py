@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.release import embedded
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
@@ -50,6 +51,7 @@ def of_model(module: str) -> Identity:
     weights |= {str(path): files.sha256(path) for path in data_files([module])}
     weights |= _pipeline(TRAINING) | _hashed(LOCK)
     judging |= {name: value for name, value in _pipeline(JUDGING).items() if name not in weights} | _hashed(SERVER)
+    judging |= embedded.parts() if embedded.is_chosen() else {}
     return Identity(weights, judging)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.release import engine
+from scripts.release import embedded, engine
 from scripts.release.releases import Release
 from scripts.workspace import console, files, remote, settings
 from scripts.workspace.errors import YourTurn
@@ -56,8 +56,10 @@ def _build(release: Release) -> str:
 
 
 def base() -> str:
-    """The image below the release: SERVING_IMAGE in the environment, else the one that serving/Dockerfile names."""
-    return os.environ.get("SERVING_IMAGE") or BASE.findall(DOCKERFILE.read_text())[0]
+    """The image below a release: SERVING_IMAGE in the environment, else the embedded server's, or the one that serving/Dockerfile names."""
+    if given := os.environ.get("SERVING_IMAGE"):
+        return given
+    return embedded.image() if embedded.is_chosen() else BASE.findall(DOCKERFILE.read_text())[0]
 
 
 def stand_in(image: str) -> str:
@@ -76,14 +78,17 @@ def _tell_cards(release: Release, words: str) -> None:
 
 
 def find_base() -> None:
-    """Pulls the base image unless it is here. Raises YourTurn if it is not to be had, or is for other machines."""
+    """Pulls or builds the base image unless it is here. Raises YourTurn if it is not to be had, or is for other machines."""
     client, name = engine.client(), base()
+    if embedded.is_chosen() and name == embedded.image() and not engine.find(name):
+        console.say(f"  {name}: built once for this server, in minutes")
+        embedded.build()
     with engine.explained(f"the base image {name} cannot be pulled"):
         image = engine.find(name) or client.images.pull(name)
         here, there = image.attrs["Architecture"], client.version()["Arch"]
     if here != there:
         problem = f"the base image {name} is for {here}, this engine's machine is {there}"
-        raise YourTurn(problem, "build on such a machine, or let SERVING_IMAGE name a base image for this one")
+        raise YourTurn(problem, f"{engine.EMBEDDED}, or let SERVING_IMAGE name a base image for this machine")
 
 
 def _fill(tar, release: Release) -> None:

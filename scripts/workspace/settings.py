@@ -10,6 +10,7 @@ from scripts.workspace.errors import YourTurn
 FILE = Path("pyproject.toml")
 BUILDS = ["cpu", "cuda"]
 WISHES = ["where-possible", "required"]
+SERVERS = ["tensorflow-serving", "embedded"]
 WAYS = ["commit", "pull-request"]
 
 
@@ -22,6 +23,7 @@ class Settings:
     grpc_port: int = 8500
     image: str = ""
     model_volume: bool = False
+    server: str = "tensorflow-serving"
     tensorflow: str = "cpu"
     ready_timeout_seconds: int = 300
     attestation: str = "where-possible"
@@ -57,7 +59,7 @@ def read() -> Settings:
             raise YourTurn(f"unknown setting {key!r} in [tool.pipeline]{did_you_mean(key, known)}", f"edit {FILE}")
         _check_type(key, value, known[key])
     _check_environments(table.get("environments", {}))
-    for key, choices in (("attestation", WISHES), ("tensorflow", BUILDS)):
+    for key, choices in (("attestation", WISHES), ("server", SERVERS), ("tensorflow", BUILDS)):
         if (chosen := table.get(key, choices[0])) not in choices:
             problem = f"setting {key!r} in [tool.pipeline] must be {' or '.join(map(repr, choices))}, not {chosen!r}"
             raise YourTurn(problem, f"edit {FILE}")

@@ -1,0 +1,50 @@
+"""The embedded server as the base of a release's image, where the settings say server = "embedded": built here, of this checkout."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+from scripts.workspace import files, settings
+from scripts.workspace.errors import YourTurn
+
+NAME = "embedded"  # as the settings call it
+DOCKERFILE = "serving/Dockerfile.embedded"
+FILES = [
+    DOCKERFILE,
+    f"{DOCKERFILE}.dockerignore",
+    "requirements/serve.txt",
+    "requirements/uv.txt",
+    "serving/__init__.py",
+]
+CERTIFICATES = "SSL_CERT_FILE"  # of a machine whose way out has a certificate of its own
+BUILT = "docker needs BuildKit: install buildx (docker-buildx-plugin), then the same command again"
+
+
+def is_chosen() -> bool:
+    return settings.read().server == NAME
+
+
+def parts() -> dict[str, str]:
+    """What decides the answers of this server: the SHA-256 of each file of it."""
+    code = [path for path in Path("serving/embedded").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return {str(path): files.sha256(path) for path in sorted([*map(Path, FILES), *code])}
+
+
+def image() -> str:
+    """What the image is called here: the same files have one name."""
+    listed = "\n".join(f"{name} {value}" for name, value in parts().items())
+    return f"embedded-server:{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
+
+
+def build() -> None:
+    """Builds the image. Raises YourTurn in the engine's own words where that fails."""
+    secret = ["--secret", f"id=certificates,src={os.environ[CERTIFICATES]}"] if CERTIFICATES in os.environ else []
+    command = ["docker", "build", "--quiet", "--tag", image(), "--file", DOCKERFILE, *secret, "."]
+    doing = f"the embedded server's image cannot be built of {DOCKERFILE}"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})
+    except FileNotFoundError:
+        raise YourTurn(f"{doing}: there is no program docker", "install Docker's command line") from None
+    if done.returncode:
+        raise YourTurn(f"{doing}: {done.stderr.strip()}", BUILT if "buildx" in done.stderr else "see the lines above")
