@@ -11,11 +11,12 @@ from scripts.environments import deployment, lookup
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup.add_argument(parser)
+    parser.add_argument("--override", metavar="REASON", default="", help="while ENV is closed: why all the same")
     parser.add_argument(
         "--without-return", action="store_true", help="although what serves now could not be put back, or should not be"
     )
 
 
-def run(environment: str, without_return: bool) -> int:
-    deployment.deploy(environment, without_return)
+def run(environment: str, override: str, without_return: bool) -> int:
+    deployment.deploy(environment, override, without_return)
     return 0

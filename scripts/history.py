@@ -47,4 +47,5 @@ def _ends(entry: Entry, after: Entry | None) -> bool:
 
 def _row(entry: Entry) -> list[str]:
     outcome = "interrupted" if entry.outcome == "started" else entry.outcome
-    return [entry.time.removesuffix("+00:00"), entry.action, entry.release, outcome, entry.reason]
+    why = "; ".join(filter(None, (entry.reason, entry.override and f"while closed: {entry.override}")))
+    return [entry.time.removesuffix("+00:00"), entry.action, entry.release, outcome, why]

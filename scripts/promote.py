@@ -8,7 +8,7 @@ settings say.
 
 import argparse
 
-from scripts.ledger import entries, overlays, promotion
+from scripts.ledger import door, entries, overlays, promotion
 from scripts.ledger.entries import Entry
 from scripts.release import releases
 from scripts.release.releases import Release
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--release", metavar="RELEASE", help="its name or version, as history shows them")
     parser.add_argument("--reason", default="", help="why; a release that was rolled back there needs one")
+    parser.add_argument("--override", metavar="REASON", default="", help="while ENV is closed: why all the same")
     parser.add_argument("--publish", action="store_true", help="to origin, as a push or as a pull request")
     parser.add_argument("--dispatch", action="store_true", help="and start the workflow that deploys what was pushed")
 
@@ -34,6 +35,7 @@ def run(
     source: str | None,
     release: str | None,
     reason: str,
+    override: str,
     publish: bool,
     dispatch: bool,
 ) -> int:
@@ -50,9 +52,15 @@ def run(
     place = names.index(environment)
     origin = source or after or (names[place - 1] if place else "candidate")
     chosen = overlays.Overlay(environment).find(release) if release else _source(origin, names)
-    entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason)
+    by, closed = settings.read().by(environment), door.closed(environment)
+    if after and closed and by == "commit":
+        console.say(f"  skipped    {closed}; then ./pipeline promote {environment}")
+        return 0
+    if not (after and by == "pull-request"):  # a proposal may wait for the door to open: its check says so
+        door.refuse(environment, "promote", override)
+    entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason, override=override if closed else "")
     if publish:
-        promotion.publish(environment, chosen, entry, settings.read().by(environment), dispatch)
+        promotion.publish(environment, chosen, entry, by, dispatch)
     elif not promotion.was_rolled_back(environment, chosen, reason):
         promotion.commit(environment, chosen, entry)
     return 0

@@ -1,11 +1,17 @@
 """One deployment to one environment: what its ledger says."""
 
 from scripts.environments import delivery, lookup
+from scripts.ledger import door, entries
+from scripts.ledger.entries import Entry
+from scripts.ledger.overlays import Overlay
 from scripts.workspace import actions, console
 
 
-def deploy(environment: str, without_return: bool = False) -> None:
-    """Brings there what it should serve. Where no cluster is configured, or nothing was promoted, it says so and does nothing."""
+def deploy(environment: str, override: str = "", without_return: bool = False) -> None:
+    """Brings there what it should serve. Where no cluster is configured, or nothing was promoted, it says so and does nothing.
+
+    Where the environment is closed, `override` is the reason to go in all the same: it is in the ledger before anything is touched.
+    """
     target = lookup.reachable(environment)
     if not target:
         return
@@ -13,6 +19,12 @@ def deploy(environment: str, without_return: bool = False) -> None:
     if not candidate:
         console.say(f"  skipped    {environment} has no release yet; next: ./pipeline promote {environment}")
         return
+    if door.closed(environment) and not door.is_overridden(environment):
+        door.refuse(environment, "deploy", override)
+        entry = Entry(entries.now(), "override", candidate.release.label, "promoted", override=override)
+        made = Overlay(environment).write(candidate.release, "HEAD", entry) or ""
+        console.say(f"  ledger     says why, though {door.closed(environment)}: commit {made[:12]}; ./pipeline publish")
+        candidate = target.candidate() or candidate
     target.prepare(candidate)  # what is wrong with it here is said before anybody else is asked
     with target.exclusively("deploy"):
         delivery.deliver(target, candidate, "deploy", "", without_return)

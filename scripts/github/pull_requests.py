@@ -7,17 +7,17 @@ from scripts.workspace.errors import YourTurn
 CHECK = "ci"  # the job of ci.yml that branch protection asks for: a request opened by a workflow's own token starts no checks
 
 
-def propose(commit: str, branch: str, base: str, title: str, body: str, verdict: str) -> str:
-    """Pushes `commit` as `branch` and proposes it for `base`; `verdict` is what its check says. Returns the request's address.
+def propose(commit: str, branch: str, base: str, title: str, body: str, verdict: str, good: bool = True) -> str:
+    """Pushes `commit` as `branch` and proposes it for `base`. Returns the request's address.
 
-    Each step finds what an interrupted one has left, and goes on. Where Actions may not open requests, it says which setting allows it,
-    and where to open this one by hand.
+    `verdict` is what its check says, which passes if `good`. Each step finds what an interrupted one has left, and goes on. Where Actions
+    may not open requests, it says which setting allows it, and where to open this one by hand.
     """
     there = _there(branch, commit)
     if not there:
         remote.push(commit, branch, force=True)
     address = _open(branch, base, title, body)
-    status = {"state": "success", "context": CHECK, "description": verdict[:140]}
+    status = {"state": "success" if good else "failure", "context": CHECK, "description": verdict[:140]}
     gh.api("POST", f"statuses/{there or commit}", status)
     console.say(f"  proposed   {title}: {address}")
     actions.summary(f"Proposed: [{title}]({address})")

@@ -10,17 +10,18 @@ class Entry:
     """A line of an environment's ledger. Releases are VERSION-NAME."""
 
     time: str  # ISO 8601, UTC
-    action: str  # promote, deploy, rollback, return, down; by hand: revert or edit
+    action: str  # promote, deploy, rollback, return, down, override; by hand: revert or edit
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
-    taken_back: dict[str, str] = field(
-        default_factory=dict
-    )  # the releases that come back only with a reason: names, and why
+    instead_of: str = ""  # the release that it took the place of
+    override: str = ""  # why it was let in while the environment was closed
+    taken_back: dict[str, str] = field(default_factory=dict)  # what comes back only with a reason: names, and why
 
     def to_dict(self) -> dict[str, Any]:
         """What people look for in it."""
-        return {key: value for key, value in asdict(self).items() if key != "taken_back"}
+        present = {key: value for key, value in asdict(self).items() if value or key not in ("instead_of", "override")}
+        return {key: value for key, value in present.items() if key != "taken_back"}
 
 
 def now() -> str:

@@ -13,7 +13,7 @@ from scripts.ledger.entries import Entry
 from scripts.workspace import git
 
 FILE = "ledger.json"
-FIELDS = ["action", "release", "outcome", "reason", "taken_back"]
+FIELDS = ["action", "release", "outcome", "reason", "instead_of", "override", "taken_back"]
 TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # all that the commits before there was a ledger.json say
 FORMAT = "%x01" + "%x00".join(
     ["%H", "%ct", "%s", *(f"%(trailers:key={key},valueonly,unfold,separator=%x20)" for key in TRAILERS)]

@@ -125,10 +125,11 @@ class Overlay:
         """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None where `parent` has just that.
 
         But a return is always one: what failed may have been a manifest elsewhere, or a release that git does not say should be served.
+        So is an override, which changes nothing but what the ledger says.
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
-        if same and entry.action != "return":
+        if same and entry.action not in ("return", "override"):
             return None
         tree = self._tree(release, revision, self._record(entry, parent), parent)
         return commits.commit(tree, parent, self._message(entry))
@@ -152,6 +153,7 @@ class Overlay:
     def _message(self, entry: Entry) -> str:
         """For people: `history` reads ledger.json."""
         values = {"Action": entry.action, "Release": entry.release, "Outcome": entry.outcome, "Reason": entry.reason}
+        values |= {"Override": entry.override}
         trailers = [f"{key}: {' '.join(value.split())}" for key, value in values.items() if value]
         return f"{self.name}: {entry.action} {entry.release}\n\n" + "\n".join(trailers)
 

@@ -1,7 +1,7 @@
 """A promotion that others see: pushed to origin's branch, or proposed there with its consequences."""
 
 from scripts.github import gh, pull_requests
-from scripts.ledger import consequences, history
+from scripts.ledger import consequences, door, history
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
 from scripts.release.releases import Release
@@ -87,5 +87,9 @@ def _propose(environment: str, release: Release, commit: str, base: str, branch:
         actions.annotate("warning", text)
     title = git.text("log", "-1", "--format=%s", commit)
     body = consequences.describe(environment, release, Overlay(environment).release(base), base, commit)
+    closed = "" if door.is_overridden(environment, commit) else door.closed(environment)
     verdict = f"release {release.name} is verified where it comes from, and {environment} renders with it"
-    pull_requests.propose(commit, f"promote/{environment}", branch, title, body, verdict)
+    then = f"{closed}; then start the workflow promote again"
+    pull_requests.propose(
+        commit, f"promote/{environment}", branch, title, body, then if closed else verdict, not closed
+    )

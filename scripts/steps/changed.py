@@ -22,7 +22,7 @@ def run(environment: str | None, since: str) -> int:
         overlays.check(environment)
         found = [environment]
     else:
-        found = [name for name in names if overlays.Overlay(name).release() and _differs(name, since)]
+        found = [name for name in names if overlays.Overlay(name).release() and differs(name, since)]
     console.say(f"  changed    {', '.join(found) or 'no environment'}")
     for name in found:
         _say_why(name)
@@ -40,7 +40,7 @@ def _say_why(environment: str) -> None:
         actions.summary(text)
 
 
-def _differs(environment: str, since: str) -> bool:
+def differs(environment: str, since: str) -> bool:
     if not since or not git.exists(since):
         return True  # the first push of a branch, or a history that was rewritten
     try:

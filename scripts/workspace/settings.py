@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from scripts.workspace import windows
 from scripts.workspace.errors import YourTurn
 
 FILE = Path("pyproject.toml")
@@ -37,6 +38,10 @@ class Settings:
         """How a release gets there: by a commit or by a pull request. Unset, the first environment takes commits, the others requests."""
         first = next(iter(self.environments), environment)
         return self.environments.get(environment, {}).get("by", "commit" if environment == first else "pull-request")
+
+    def freeze(self, environment: str) -> list[windows.Window]:
+        """When nothing may be brought there."""
+        return windows.read(self.environments.get(environment, {}).get("freeze", []))
 
 
 def text() -> str:
@@ -73,10 +78,21 @@ def read() -> Settings:
 def _check_environments(environments: dict[str, dict]) -> None:
     for name, values in environments.items():
         for key, value in values.items():
-            if not isinstance(value, str) or not (key == "context" or (key == "by" and value in WAYS)):
-                there_is = f'context = "…", by = {" or ".join(WAYS)}'
+            if key == "freeze":
+                _check_freeze(name, value)
+            elif not isinstance(value, str) or not (key == "context" or (key == "by" and value in WAYS)):
+                there_is = f'context = "…", by = {" or ".join(WAYS)}, freeze = ["…"]'
                 problem = f"[tool.pipeline.environments.{name}] has {key} = {value!r}; there is: {there_is}"
                 raise YourTurn(problem, f"edit {FILE}")
+
+
+def _check_freeze(name: str, value: object) -> None:
+    try:
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise windows.Wrong(f"must be a list of strings, not {value!r}")
+        windows.read(value)
+    except windows.Wrong as error:
+        raise YourTurn(f"freeze in [tool.pipeline.environments.{name}]: {error}", f"edit {FILE}") from None
 
 
 def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
