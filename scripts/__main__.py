@@ -17,7 +17,21 @@ from scripts.workspace.errors import YourTurn
 VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect", "add"),
     *("train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
-    *("promote", "diff", "deploy", "verify", "rollback", "status", "history", "rules", "bench", "lint", "test"),
+    *(
+        "promote",
+        "diff",
+        "deploy",
+        "verify",
+        "rollback",
+        "block",
+        "unblock",
+        "status",
+        "history",
+        "rules",
+        "bench",
+        "lint",
+        "test",
+    ),
 ]
 STEPS = [  # what only the workflows call, and who looks into why one of them failed
     *("report", "conclude"),

@@ -8,7 +8,7 @@ settings say.
 
 import argparse
 
-from scripts.ledger import door, entries, overlays, promotion
+from scripts.ledger import blocks, door, entries, overlays, promotion
 from scripts.ledger.entries import Entry
 from scripts.release import releases
 from scripts.release.releases import Release
@@ -52,6 +52,7 @@ def run(
     place = names.index(environment)
     origin = source or after or (names[place - 1] if place else "candidate")
     chosen = overlays.Overlay(environment).find(release) if release else _source(origin, names)
+    blocks.refuse(chosen, environment)
     by, closed = settings.read().by(environment), door.closed(environment)
     if after and closed and by == "commit":
         console.say(f"  skipped    {closed}; then ./pipeline promote {environment}")

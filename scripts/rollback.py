@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with-manifests", action="store_true", help="also the overlay as it was when that release served last"
     )
     parser.add_argument(
-        "--force", action="store_true", help="also to a release that never served there, or whose image seems lost"
+        "--force", action="store_true", help="also to one that never served there, that is blocked, or whose image seems lost"
     )
 
 
@@ -31,6 +31,8 @@ def run(environment: str, to: str | None, reason: str, with_manifests: bool, for
     target = lookup.reachable(environment)
     if not target:
         return 0
+    if to and not force:
+        returning.refuse_blocked(target, to)
     with target.exclusively("rollback"):
         chosen = returning.target_of_rollback(target, to, force, with_manifests)
         delivery.deliver(target, chosen, "rollback", reason)

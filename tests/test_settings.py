@@ -34,6 +34,16 @@ BAD = {
         'by = "push"',
         "[tool.pipeline.environments.dev] has by = 'push'; there is: context = \"…\", by = commit or pull-request",
     ),
+    "a freeze without a zone": (
+        'by = "commit"',
+        'freeze = ["Fri 16:00 – Mon 08:00"], by = "commit"',
+        "freeze in [tool.pipeline.environments.dev]: 'Fri 16:00 – Mon 08:00' has no zone: ",
+    ),
+    "a freeze that is no list": (
+        'by = "commit"',
+        'freeze = "weekends", by = "commit"',
+        "freeze in [tool.pipeline.environments.dev]: must be a list of strings, not 'weekends'",
+    ),
     "no such wish": (
         'attestation = "where-possible"',
         'attestation = "never"',

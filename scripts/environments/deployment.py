@@ -1,7 +1,7 @@
 """One deployment to one environment: what its ledger says."""
 
 from scripts.environments import delivery, lookup
-from scripts.ledger import door, entries
+from scripts.ledger import blocks, door, entries
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
 from scripts.workspace import actions, console
@@ -19,6 +19,7 @@ def deploy(environment: str, override: str = "", without_return: bool = False) -
     if not candidate:
         console.say(f"  skipped    {environment} has no release yet; next: ./pipeline promote {environment}")
         return
+    blocks.refuse(candidate.release, environment)
     if door.closed(environment) and not door.is_overridden(environment):
         door.refuse(environment, "deploy", override)
         entry = Entry(entries.now(), "override", candidate.release.label, "promoted", override=override)

@@ -1,6 +1,7 @@
 """Which release comes back, and whether it can: known before anything is touched."""
 
 from scripts.environments.target import Environment, Target
+from scripts.ledger import blocks
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -29,6 +30,13 @@ def prepare(environment: Environment, target: Target, action: str) -> Target | N
     return None
 
 
+def refuse_blocked(environment: Environment, which: str) -> None:
+    """Raises YourTurn where the release called `which` must go nowhere any more."""
+    if problem := _blocked(environment, environment.find(which, False)):
+        remedy = f"./pipeline history {environment.name}, and choose another; or add --force"
+        raise YourTurn(f"release {which} cannot come back: {problem}", remedy)
+
+
 def target_of_rollback(environment: Environment, to: str | None, force: bool, with_manifests: bool) -> Target:
     """The release called `to`, or the one that served before the one that should. Raises YourTurn if there is none.
 
@@ -43,7 +51,7 @@ def target_of_rollback(environment: Environment, to: str | None, force: bool, wi
     earlier = [label for label in dict.fromkeys(reversed(served)) if label != present]
     for label in earlier:
         target = environment.find(label, with_manifests)
-        if not (problem := environment.obstacle(target)):
+        if not (problem := _blocked(environment, target) or environment.obstacle(target)):
             return target
         console.say(f"  passed by  release {label}: {problem}")
     count = "none of those that" if earlier else "only one release has" if served else "no release has"
@@ -62,3 +70,8 @@ def _named(environment: Environment, to: str, force: bool, with_manifests: bool)
         remedy = f"./pipeline history {environment.name}, and choose another; or add --force"
         raise YourTurn(f"release {to} cannot come back: {problem}", remedy)
     return target
+
+
+def _blocked(environment: Environment, target: Target) -> str:
+    reason = blocks.of(environment.name).get(target.release.name)
+    return f"it is blocked ({reason})" if reason else ""

@@ -2,6 +2,7 @@
 
 from scripts.environments import answers
 from scripts.environments.target import Environment
+from scripts.ledger import blocks
 from scripts.workspace.errors import YourTurn
 
 
@@ -18,6 +19,8 @@ def read(target: Environment) -> dict:
     if runs != ledger:
         problems.append(f"it runs {runs or 'nothing'}, and should run {ledger or 'nothing'}")
     problems += [f"differs from the ledger: {line}" for line in (target.drift() if runs else [])]
+    if why := blocks.of(target.name).get((ledger or "").partition("-")[2]):
+        problems.append(f"release {ledger} is blocked: {why}")
     verdict, wrong = _ask(target, ledger) if ledger and runs else (None, [])
     return {
         "environment": target.name,

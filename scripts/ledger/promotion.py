@@ -1,7 +1,7 @@
 """A promotion that others see: pushed to origin's branch, or proposed there with its consequences."""
 
 from scripts.github import gh, pull_requests
-from scripts.ledger import consequences, door, history
+from scripts.ledger import blocks, consequences, door, history
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
 from scripts.release.releases import Release
@@ -42,6 +42,7 @@ def publish(environment: str, release: Release, entry: Entry, by: str, dispatch:
     branch, overlay = remote.branch(), Overlay(environment)
     for _ in range(remote.ATTEMPTS):
         base = remote.fetch(branch)
+        blocks.refuse(release, environment, base)
         if was_rolled_back(environment, release, entry.reason, base):
             return
         commit = overlay.commit(release, base, entry, base)
