@@ -34,7 +34,7 @@ VERBS = [  # in the order of the pipeline
     ),
 ]
 STEPS = [  # what only the workflows call, and who looks into why one of them failed
-    *("report", "conclude"),
+    *("scope", "report", "conclude"),
     *("find", "attestation", "changed", "connect", "publish"),
     *("refresh", "propose", "ledgers", "drift", "preview"),
 ]

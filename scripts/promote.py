@@ -61,7 +61,8 @@ def run(
         door.refuse(environment, "promote", override)
     entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason, override=override if closed else "")
     if publish:
-        promotion.publish(environment, chosen, entry, by, dispatch)
+        candidate = origin == "candidate" and not release
+        promotion.publish(environment, chosen, entry, by, dispatch, candidate)
     elif not promotion.was_rolled_back(environment, chosen, reason):
         promotion.commit(environment, chosen, entry)
     return 0

@@ -4,6 +4,7 @@ Asks GitHub by `gh`, as an administrator of the repository. Where the variable P
 the pipeline commits its ledger directly, and otherwise by a pull request.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,30 @@ def _wanted() -> dict[str, Any]:
 
 
 def _app() -> int | None:
+    """The App's number, by which a ruleset names it; the variable may hold its client id."""
     try:
-        return int(gh.api("GET", "actions/variables/PIPELINE_APP_ID")["value"])
+        name = gh.api("GET", "actions/variables/PIPELINE_APP_ID")["value"].strip()
     except Refused as error:
         if error.status != 404:
             raise _explained(error) from error
         return None
+    return int(name) if name.isdecimal() else _number_of(name)
+
+
+def _number_of(client: str) -> int:
+    """As the organization's administrators see it."""
+    owner = gh.repository().partition("/")[0].lower()
+    with contextlib.suppress(Refused):
+        installed = fork.get_anywhere(f"orgs/{owner}/installations?per_page=100")["installations"]
+        for app in installed:
+            if app.get("client_id") == client:
+                return app["app_id"]
+    problem = (
+        f"PIPELINE_APP_ID is {client}, and which App that is can be seen by an administrator of an organization only"
+    )
+    raise YourTurn(
+        problem, "gh variable set PIPELINE_APP_ID --body NUMBER, the App ID on the App's page: it is taken as well"
+    )
 
 
 def _find(name: str) -> dict[str, Any] | None:

@@ -99,3 +99,17 @@ def test_a_service_that_is_away_is_no_permission(promoted: tuple[GitHub, Job], t
     github.change(fail=[])
     assert result.code == 1
     assert "certificate has expired" in result.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["HTTP 403: Resource not accessible by integration", "Feature not available for the acme organization"],
+    ids=["403", "not-available"],
+)
+def test_a_service_that_the_plan_lacks_is_not_there(promoted: tuple[GitHub, Job], words: str) -> None:
+    github, _ = promoted
+    for private, expected in ((True, 0), (False, 1)):
+        github.change(fail=[["VERIFY", 1, words]])
+        result = check(promoted, private, [])
+        assert result.code == expected
+        assert ("has none: " if private else "has no attestation: ") in result.err

@@ -10,7 +10,18 @@ import pytest
 
 from tests.support import github
 from tests.support.fork import Fork
-from tests.support.github import ABOUT, EKS, MAIN_ONLY, NOT_FOUND, PLAN, REVIEWERS, GitHub, environment, variables
+from tests.support.github import (
+    ABOUT,
+    CHECKS,
+    EKS,
+    MAIN_ONLY,
+    NOT_FOUND,
+    PLAN,
+    REVIEWERS,
+    GitHub,
+    environment,
+    variables,
+)
 
 SETTINGS = "https://github.com/Octo-Org/Digits/settings"
 ALL = ("dev", "staging", "production")
@@ -53,6 +64,15 @@ PRESENT = {
     "branch with a classic rule": (
         {"rules/branches/main": []},
         "ok  branch  main is protected by a rule",
+    ),
+    "environments that the plan does not have": (
+        {
+            "": PRIVATE,
+            "environments?per_page=100": PLAN,
+            "actions/variables?per_page=100": variables(CLUSTER="kubeconfig"),
+        }
+        | {"actions/secrets?per_page=100": {"secrets": [{"name": "KUBECONFIG"}]}},
+        "ok  environment staging  kubeconfig",
     ),
     "switch that is on": (
         {"actions/variables?per_page=100": variables(PREVIEW="true")},
@@ -97,7 +117,7 @@ OFF = {
     ),
     "no environments, by the plan": (
         {"environments?per_page=100": NOT_FOUND, "": PRIVATE},
-        "off  environment dev  not readable with this login: Not Found",
+        "off  environment dev  the plan has no environments in a private repository: its variables and secrets hold for every",
     ),
     "no branch protection, by the plan": (
         {"rules/branches/main": PLAN, "": PRIVATE},
@@ -166,6 +186,11 @@ MISSING = {
         {"rules/branches/main": [], "branches/main": {"protected": False}},
         "missing  branch  main takes a push that no check has seen",
         "./pipeline protect",
+    ),
+    "another default branch": (
+        {"": ABOUT | {"default_branch": "master"}, "rules/branches/master": [CHECKS]},
+        "missing  branch  the default branch is master, and every workflow is of main",
+        "gh api --method POST repos/Octo-Org/Digits/branches/master/rename -f new_name=main",
     ),
     "branch protected without the check": (
         {"rules/branches/main": [{"type": "deletion"}]},
@@ -272,10 +297,10 @@ def test_an_overlay_that_asks_for_a_gpu_needs_a_server_that_uses_one(on_github: 
     on_github.edit("k8s/overlays/staging/kustomization.yaml", "components: []", "components: [../../components/gpu]")
     try:
         missing = on_github.run("doctor")
-        on_github.edit("serving/Dockerfile", "\nFROM", "-gpu\nFROM")
+        on_github.edit("serving/Dockerfile", "2.20.0\n\n", "2.20.0-gpu\n\n")
         there = on_github.run("doctor")
     finally:
         on_github.git("checkout", "-q", "k8s", "serving")
-    said = "✗  GPU  k8s/overlays/staging asks for a GPU, and serving/Dockerfile names a server that uses none"
-    assert said in columns(missing.err) and missing.code == 1
+    said = "missing  GPU  k8s/overlays/staging asks for a GPU, and serving/Dockerfile names a server that uses none"
+    assert said in columns(missing.out) and missing.code == 1
     assert there.code == 0, there.err

@@ -75,6 +75,22 @@ def test_the_app_of_the_pipeline_may_pass(on_github: Fork, gh: GitHub) -> None:
     assert document["bypass_actors"] == [*RULESET["bypass_actors"], APP]
 
 
+def test_an_app_that_is_named_by_its_client_id(on_github: Fork, gh: GitHub) -> None:
+    variable = {
+        "actions/variables/PIPELINE_APP_ID": {"name": "PIPELINE_APP_ID", "value": "Iv23liABC"},
+        "POST rulesets": HEAD,
+    }
+    installed = {"installations": [{"client_id": "Iv1", "app_id": 1}, {"client_id": "Iv23liABC", "app_id": 1234}]}
+    gh.answer(variable | {"orgs/octo-org/installations?per_page=100": installed})
+    on_github.ok("protect")
+    ((_, _, document),) = written(gh)
+    assert document["bypass_actors"] == [*RULESET["bypass_actors"], APP]
+    gh.answer(variable)
+    refused = on_github.run("protect")
+    assert (refused.code, written(gh)) == (1, [])
+    assert "PIPELINE_APP_ID is Iv23liABC, and which App that is can be seen by an administrator" in refused.err
+
+
 REFUSED = {
     "plan": (
         {"rulesets?per_page=100": PLAN},

@@ -123,8 +123,9 @@ def test_by_commit_further_on_starts_the_deployment(github: GitHub) -> None:
     github.fork.commit("staging without asking")
     github.push()
     command = ["promote", "--after", "dev", "--publish"]
+    tokens = {"GH_TOKEN": "an App's", "DISPATCH_TOKEN": "the workflow's"}
     push(github, 1).ok(*command)  # as if cut off between its push and the dispatch
-    github.job().ok(*command, "--dispatch")
+    github.job().ok(*command, "--dispatch", **tokens)
     assert promoted(github, "staging") == "111111111111"
     expected = {"workflow": "deploy.yml", "ref": "main", "inputs": {"environment": "staging"}}
     assert github.read()["dispatches"] == [expected]
@@ -144,6 +145,70 @@ def test_a_protected_branch_gets_a_pull_request(github: GitHub) -> None:
     assert "::warning::main takes no push from here (error: GH006: Protected branch update failed" in result.out
     assert [pull["head"]["ref"] for pull in github.pull_requests()] == ["promote/dev"]
     assert not output.exists()  # nothing to deploy yet
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "GH013: Repository rule violations found: Commits must have verified signatures.",
+        "GH013: Push cannot contain secrets",
+        "refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` permission",
+        "GH001: Large files detected.",
+    ],
+    ids=["unsigned", "secret", "workflow", "large"],
+)
+def test_a_proposal_that_the_remote_refuses_is_told_in_its_words(github: GitHub, words: str) -> None:
+    hook = github.origin / "hooks/update"
+    job = push(github, 1)
+    hook.write_text(f"#!/bin/sh\necho 'error: {words}'\nexit 1\n")
+    hook.chmod(0o755)
+    result = job.run("promote", "staging", "--publish")
+    assert (result.code, github.pull_requests()) == (1, [])
+    assert result.err.startswith(f"error: origin takes no branch promote/staging from here: error: {words}")
+    assert "\n  next: let promote/staging pass that rule" in result.err
+
+
+def test_a_proposal_may_say_more_than_github_takes(github: GitHub) -> None:
+    document = release(1)
+    document["models"][0]["metrics"] = {f"a metric of a long name, number {number}": 0.5 for number in range(2000)}
+    job = github.job()
+    candidate(job, document)
+    job.ok("promote", "dev", "--publish")
+    github.job().ok("promote", "staging", "--publish")
+    (pull,) = github.pull_requests()
+    assert pull["body"].endswith("The rest is in the summary of the run.")
+
+
+def test_the_run_of_an_old_push_brings_no_old_release_back(github: GitHub) -> None:
+    """Somebody presses "Re-run" on it."""
+    old = github.job()
+    candidate(old, release(1))
+    github.fork.edit("README.md", "#", "##")
+    github.fork.commit("a later push")
+    later = github.push()[1]
+    job = github.job()
+    candidate(job, release(2) | {"commit": later})
+    job.ok("promote", "dev", "--from", "candidate", "--publish")
+    result = old.ok("promote", "dev", "--from", "candidate", "--publish")
+    assert "dev has release 222222222222 of a later push" in result.err
+    assert promoted(github, "dev") == "222222222222"
+    old.ok("promote", "dev", "--from", "candidate", "--publish", "--reason", "the later one is slow")
+    assert promoted(github, "dev") == "111111111111"
+
+
+def test_a_revert_of_the_code_brings_the_release_of_then_back(github: GitHub) -> None:
+    """It is known by its code, and older than what serves; the push that wants it is not."""
+    first = github.git("rev-parse", "main").strip()
+    push(github, 1)
+    job = github.job()
+    candidate(job, release(2) | {"commit": github.git("rev-parse", "main").strip()})
+    job.ok("promote", "dev", "--from", "candidate", "--publish")
+    github.fork.commit("the revert")
+    github.push()
+    job = github.job()
+    candidate(job, release(1) | {"commit": first})
+    job.ok("promote", "dev", "--from", "candidate", "--publish")
+    assert promoted(github, "dev") == "111111111111"
 
 
 def test_where_actions_may_open_no_requests_it_says_so_and_goes_on(github: GitHub) -> None:

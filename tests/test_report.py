@@ -78,6 +78,8 @@ def test_a_refused_model_is_said_with_its_metrics(released: Fork) -> None:
 
 def test_a_model_that_was_not_judged_says_so(fork: Fork) -> None:
     fork.git("branch", "-q", "base")
+    fork.write_model(SLOPE="3.0")
+    fork.commit("steeper")
     assert "| instant | – | – | there is no usable build/instant/evaluation.json | |" in report(fork)
 
 

@@ -18,6 +18,7 @@ from scripts.workspace import remote
 # GitHub gives repositories that were made or renamed from this day on a subject with numbers, which no later owner of the name can have.
 IMMUTABLE_FROM = datetime.datetime(2026, 7, 15, tzinfo=datetime.UTC)
 PREVIEW = "preview"  # the environment of every pull request, so that it is open to any branch
+MAIN = "main"  # the branch that the workflows name
 SWITCHES = {
     "DRIFT": "the state of each environment, every night",
     "SECURITY": "CodeQL, dependency review, a scan of the images that run, Scorecard",
@@ -124,6 +125,14 @@ def _switches() -> Iterator[Finding]:
 
 def _branch() -> Iterator[Finding]:
     branch = fork.get("")["default_branch"]
+    if branch != MAIN:
+        text = f"the default branch is {branch}, and every workflow is of {MAIN}"
+        yield Finding(
+            "branch",
+            "missing",
+            text,
+            f"gh api --method POST repos/{remote.on_github()}/branches/{quote(branch, safe='')}/rename -f new_name={MAIN}",
+        )
     rules = fork.get(f"rules/branches/{quote(branch, safe='')}")
     checks = [
         check["context"]
@@ -196,7 +205,13 @@ def _attestations() -> Iterator[Finding]:
 
 
 def _environment(name: str) -> Iterator[Finding]:
-    here = {environment["name"]: environment for environment in fork.listed("environments", "environments")}
+    try:
+        here = {environment["name"]: environment for environment in fork.listed("environments", "environments")}
+    except Refused as refused:
+        if not fork.get("")["private"] or refused.status not in (403, 404):
+            raise
+        yield from _without_environments(name)
+        return
     if name not in here:
         text = f"not there: its first deployment makes it; settings and reviewers: {gh.url('settings/environments')}"
         yield Finding(f"environment {name}", "off", text)
@@ -209,6 +224,14 @@ def _environment(name: str) -> Iterator[Finding]:
         text = "any branch may deploy to it, with its cluster's credentials"
         remedy = f"deployment branches: {fork.get('')['default_branch']} only: {gh.url('settings/environments')}"
         yield Finding(f"environment {name}", "missing", text, remedy)
+
+
+def _without_environments(name: str) -> Iterator[Finding]:
+    """A private repository on the free plan: what holds for every environment is what the repository has."""
+    text = "the plan has no environments in a private repository: its variables and secrets hold for every environment, and nobody reviews"
+    yield Finding(f"environment {name}", "off", text)
+    variables = _repository_variables()
+    yield from _cluster(name, variables.get("CLUSTER", ""), variables, scope="")
 
 
 def _repository_variables() -> dict[str, str]:
@@ -232,8 +255,10 @@ def _listed_or_none(path: str) -> list[dict[str, Any]]:
         return []
 
 
-def _cluster(name: str, provider: str, variables: dict[str, str]) -> Iterator[Finding]:
-    subject, set_it = f"environment {name}", f"gh variable set --env {name}"
+def _cluster(name: str, provider: str, variables: dict[str, str], scope: str = "environment") -> Iterator[Finding]:
+    """Of the environment's own variables and secrets, or, with an empty `scope`, of the repository's."""
+    where = f" --env {name}" if scope else ""
+    subject, set_it = f"environment {name}", f"gh variable set{where}"
     if not provider:
         yield Finding(subject, "off", f"no cluster: {set_it} CLUSTER --body eks, or gke, aks, kubeconfig")
         return
@@ -241,18 +266,19 @@ def _cluster(name: str, provider: str, variables: dict[str, str]) -> Iterator[Fi
         text = f"CLUSTER is {provider!r}; there is: {', '.join(connection.NEEDED)}"
         yield Finding(subject, "missing", text, f"{set_it} CLUSTER")
         return
-    there = variables | ({connection.SECRET: "set"} if "KUBECONFIG" in _secrets(name) else {})
+    there = variables | ({connection.SECRET: "set"} if "KUBECONFIG" in _secrets(name if scope else "") else {})
     absent = [needed for needed in connection.NEEDED[provider] if not there.get(needed)]
     for needed in absent:
         secret = needed == connection.SECRET
-        remedy = f"gh secret set --env {name} KUBECONFIG < FILE" if secret else f"{set_it} {needed}"
+        remedy = f"gh secret set{where} KUBECONFIG < FILE" if secret else f"{set_it} {needed}"
         yield Finding(subject, "missing", f"{provider} needs {needed}", remedy)
     if not absent:
         yield Finding(subject, "ok", " ".join([provider, variables.get("CLUSTER_NAME", "")]).strip())
 
 
 def _secrets(environment: str) -> list[str]:
-    return [secret["name"] for secret in fork.listed(f"environments/{environment}/secrets", "secrets")]
+    path = f"environments/{environment}/secrets" if environment else "actions/secrets"
+    return [secret["name"] for secret in fork.listed(path, "secrets")]
 
 
 def _reviewers(name: str, environment: dict[str, Any]) -> Finding:

@@ -24,15 +24,19 @@ NAME = "deployer"
 SECONDS = 60  # without a renewal after which a holder no longer counts; an API server may be away for that long
 RENEW_SECONDS = 5
 LOOK_SECONDS = 1
+PATIENCE_SECONDS = 1200  # of a rollback: a deployment that is at work ends by itself within that, well or put back
 FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @contextmanager
 def held(api: Api, namespace: str, verb: str) -> Generator[None]:
-    """Raises YourTurn if another deployer holds it (one that was killed does not), or if it is lost meanwhile."""
+    """Raises YourTurn if another deployer holds it (one that was killed does not), or if it is lost meanwhile.
+
+    A rollback waits for who is at work: nobody who is in need should have to ask again.
+    """
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
-        holder = _Holder(api, f"{leases}/{NAME}", _take(api, leases, verb))
+        holder = _Holder(api, f"{leases}/{NAME}", _wait_for(api, leases, verb))
     except ClusterRefusal as error:
         raise explain(error, f"Lease/{NAME}", api.environment) from None
     try:
@@ -89,6 +93,24 @@ class _Holder:
                 self._api.delete(self._path, {"preconditions": version})
 
 
+class AtWork(YourTurn):
+    """Another deployer holds it."""
+
+
+def _wait_for(api: Api, leases: str, verb: str) -> dict[str, Any]:
+    end, said = time.monotonic() + PATIENCE_SECONDS * (verb == "rollback"), False
+    while True:
+        try:
+            return _take(api, leases, verb)
+        except AtWork as error:
+            if time.monotonic() >= end:
+                raise
+            if not said:
+                console.say(f"  waiting    {error.problem}")
+            said = True
+            time.sleep(LOOK_SECONDS)
+
+
 def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
     mine = _document(verb)
     present = api.find(f"{leases}/{NAME}")
@@ -132,10 +154,10 @@ def _holder(lease: dict[str, Any]) -> str:
     return lease["spec"].get("holderIdentity") or "nobody known"
 
 
-def _refusal(api: Api, lease: dict[str, Any]) -> YourTurn:
+def _refusal(api: Api, lease: dict[str, Any]) -> AtWork:
     since = (lease["spec"].get("acquireTime") or "an unknown time")[:19]
     problem = f"another deployer is at work in {api.environment}: {_holder(lease)}, since {since} UTC"
-    return YourTurn(problem, "wait for it to end, then the same command again")
+    return AtWork(problem, "wait for it to end, then the same command again")
 
 
 def _document(verb: str) -> dict[str, Any]:

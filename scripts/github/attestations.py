@@ -8,7 +8,8 @@ from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
 
 WORKFLOW = ".github/workflows/release.yml"
-NONE = re.compile(r"no attestations? found|HTTP 404", re.I)
+# Of an image without one, and of a plan without the service.
+NONE = re.compile(r"no attestations? found|HTTP 40[34]|(?:not|isn't) (?:available|enabled|supported)", re.I)
 
 
 def wanted() -> bool:
@@ -29,7 +30,7 @@ def check(release: Release) -> str:
     if not done.returncode:
         return f"release {release.name} was built by {signer} on main"
     words = " ".join(done.stderr.split()).removeprefix("gh: ")
-    missing = bool(NONE.search(words))
+    missing = bool(NONE.search(words)) and not gh.TRANSIENT.search(words)
     if missing and not wanted():
         return f"release {release.name} has none: {why_not()}"
     problem = (

@@ -12,6 +12,7 @@ from scripts.workspace.errors import YourTurn
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 2  # doubled each time: GitHub's hiccups pass within half a minute, or last for hours
+LIMIT = 65_000  # characters of a body; GitHub refuses more than 65,536
 TRANSIENT = re.compile(r"HTTP 5\d\d|HTTP 429|rate limit|timed? ?out|connection (?:reset|refused)|\bEOF\b", re.I)
 
 
@@ -41,8 +42,11 @@ def url(path: str) -> str:
     return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository()}/{path}"
 
 
-def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The answer to one request below repos/OWNER/NAME. What passes is tried again; raises Refused for what does not."""
+def api(method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> Any:
+    """The answer to one request below repos/OWNER/NAME. What passes is tried again; raises Refused for what does not.
+
+    As whoever is logged in, or whose `token` it is.
+    """
     command = [
         "api",
         "--method",
@@ -50,16 +54,22 @@ def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         f"repos/{repository()}/{path}".rstrip("/"),
         *(["--input", "-"] if body else []),
     ]
-    done = gh(*command, stdin=json.dumps(body) if body else "")
+    done = gh(*command, stdin=json.dumps(body) if body else "", token=token)
     if done.returncode:
         raise _refused(f"{method} {path}", done)
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
-def gh(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def fitted(body: str) -> str:
+    """As much of it as GitHub takes."""
+    return body if len(body) <= LIMIT else f"{body[:LIMIT]}\n…\n\nThe rest is in the summary of the run."
+
+
+def gh(*arguments: str, stdin: str = "", token: str | None = None) -> subprocess.CompletedProcess[str]:
     """`gh ARGUMENTS`, again where GitHub only stumbled."""
+    variables = os.environ | ({"GH_TOKEN": token} if token else {})
     for attempt in range(ATTEMPTS):
-        done = process.text(["gh", *arguments], ABSENT, stdin)
+        done = process.text(["gh", *arguments], ABSENT, stdin, variables)
         if not done.returncode or not TRANSIENT.search(done.stderr) or attempt == ATTEMPTS - 1:
             return done
         time.sleep(PAUSE_SECONDS * 2**attempt)

@@ -5,7 +5,6 @@ from typing import Any
 
 from scripts.github import gh
 
-LIMIT = 65_000  # characters; GitHub refuses a body of more than 65,536
 PAGE = 100  # the most that GitHub gives at once
 
 
@@ -62,5 +61,4 @@ def _marker(kind: str) -> str:
 
 
 def _body(kind: str, text: str) -> str:
-    body = f"{_marker(kind)}\n{text}"
-    return body if len(body) <= LIMIT else f"{body[:LIMIT]}\n…\n\nThe rest is in the summary of the run."
+    return gh.fitted(f"{_marker(kind)}\n{text}")

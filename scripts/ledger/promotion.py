@@ -1,5 +1,7 @@
 """A promotion that others see: pushed to origin's branch, or proposed there with its consequences."""
 
+import os
+
 from scripts.github import gh, pull_requests
 from scripts.ledger import blocks, consequences, door, history
 from scripts.ledger.entries import Entry
@@ -9,6 +11,7 @@ from scripts.workspace import actions, console, git, lock, remote
 from scripts.workspace.errors import YourTurn
 
 DEPLOYS = "deploy.yml"  # the workflow
+BRANCH = "promote/"  # and the environment: where a promotion is proposed
 
 
 def was_rolled_back(environment: str, release: Release, reason: str, revision: str = "HEAD") -> bool:
@@ -20,6 +23,23 @@ def was_rolled_back(environment: str, release: Release, reason: str, revision: s
     if why is None or reason.strip():
         return False
     text = f"release {release.name} was rolled back in {environment} ({why}): it comes back only with a --reason"
+    console.say(f"  skipped    {text}")
+    actions.annotate("warning", text)
+    return True
+
+
+def came_later(environment: str, reason: str, revision: str) -> bool:
+    """Whether what the environment has, as of `revision`, was pushed after what is checked out here, and no reason is given to go back.
+
+    The run of an old push that somebody repeats would otherwise bring an old release back.
+    """
+    there, here = Overlay(environment).release(revision), git.text("rev-parse", "HEAD")
+    commit = there.document["commit"] if there else None
+    if not there or reason.strip() or commit in (None, here) or not git.exists(commit):
+        return False
+    if git.ask("merge-base", "--is-ancestor", here, commit).returncode:
+        return False
+    text = f"{environment} has release {there.name} of a later push: what this one made comes back only by a promotion with a --reason"
     console.say(f"  skipped    {text}")
     actions.annotate("warning", text)
     return True
@@ -37,13 +57,18 @@ def commit(environment: str, release: Release, entry: Entry) -> None:
     console.say(f"next: ./pipeline deploy {environment}")
 
 
-def publish(environment: str, release: Release, entry: Entry, by: str, dispatch: bool) -> None:
-    """On top of what origin has now, as often as somebody else is faster; the checkout here stays as it is."""
+def publish(environment: str, release: Release, entry: Entry, by: str, dispatch: bool, candidate: bool = False) -> None:
+    """On top of what origin has now, as often as somebody else is faster; the checkout here stays as it is.
+
+    A `candidate` is what was made of the commit checked out here.
+    """
     branch, overlay = remote.branch(), Overlay(environment)
     for _ in range(remote.ATTEMPTS):
         base = remote.fetch(branch)
         blocks.refuse(release, environment, base)
         if was_rolled_back(environment, release, entry.reason, base):
+            return
+        if candidate and came_later(environment, entry.reason, base):
             return
         commit = overlay.commit(release, base, entry, base)
         if not commit:
@@ -78,7 +103,7 @@ def _push(environment: str, release: Release, commit: str, branch: str, dispatch
 def _start_deployment(environment: str, branch: str) -> None:
     """A push by a workflow's own token starts no workflow; a deployment of what serves already changes nothing."""
     request = {"ref": branch, "inputs": {"environment": environment}}
-    gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request)
+    gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request, os.environ.get("DISPATCH_TOKEN"))
 
 
 def _propose(environment: str, release: Release, commit: str, base: str, branch: str, protected: str) -> None:
@@ -92,5 +117,5 @@ def _propose(environment: str, release: Release, commit: str, base: str, branch:
     verdict = f"release {release.name} is verified where it comes from, and {environment} renders with it"
     then = f"{closed}; then start the workflow promote again"
     pull_requests.propose(
-        commit, f"promote/{environment}", branch, title, body, then if closed else verdict, not closed
+        commit, f"{BRANCH}{environment}", branch, title, body, then if closed else verdict, not closed
     )

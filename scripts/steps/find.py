@@ -4,8 +4,10 @@ A release counts if a ledger names it, the registry still has it under its hash,
 run that was cut off before it was done is made again.
 """
 
+import contextlib
+
 from scripts.github import attestations
-from scripts.ledger import overlays
+from scripts.ledger import overlays, promotion
 from scripts.release import engine, identity, images, releases
 from scripts.release.releases import Release
 from scripts.workspace import actions, console, files, remote, settings
@@ -62,12 +64,12 @@ def _digest(reference: str) -> tuple[str | None, str]:
 
 
 def _in_ledger(wanted: str) -> Release | None:
-    """Origin's may be ahead of the push that is at work here."""
+    """Origin's may be ahead of the push that is at work here; where its main takes no push, the ledger is a proposal until it is merged."""
+    first, known = overlays.first(), []
+    for branch in (remote.branch(), f"{promotion.BRANCH}{first}"):
+        with contextlib.suppress(YourTurn):  # a clone of nothing, or nothing is proposed
+            known.append(remote.fetch(branch))
     try:
-        origin = [remote.fetch(remote.branch())]
-    except YourTurn:  # a clone of nothing
-        origin = []
-    try:
-        return overlays.Overlay(overlays.first()).find(wanted, "HEAD", *origin)
+        return overlays.Overlay(first).find(wanted, "HEAD", *known)
     except YourTurn:
         return None

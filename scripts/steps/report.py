@@ -14,7 +14,7 @@ from scripts.ledger.overlays import Overlay
 from scripts.release import identity
 from scripts.release.releases import Release
 from scripts.reports import wording
-from scripts.steps import REPORT
+from scripts.steps import REPORT, scope
 from scripts.training import models
 from scripts.workspace import actions, console, files, git
 from scripts.workspace.errors import YourTurn
@@ -54,13 +54,16 @@ def _model(base: str) -> list[str]:
     before = Overlay(first).release(base) if kustomization.find(f"k8s/overlays/{first}", base) else None
     modules = models.chosen(None)
     name = identity.of_release(modules)[:12]
-    if before and before.name == name:
+    stays = before.name == name if before else not scope.changes_release(base)
+    if stays:
         head = f"**Release `{name}`** stays: nothing that decides its answers changes, so nothing is trained or built."
     else:
         head = (
             f"**Release `{name}`** takes the place of {f'`{before.name}`' if before else 'none: it is the first one'}."
         )
-    rows = [row for module in modules for row in _metrics(module, before)]
+    rows = [row for module in modules for row in _metrics(module, before, stays)]
+    if not rows:
+        return [head, ""]
     table = ["| model | metric | main | here | must be |", "|---|---|---|---|---|", *rows]
     return [head, "", *table, "", *_beside(modules)]
 
@@ -75,11 +78,13 @@ def _beside(modules: list[str]) -> list[str]:
     return [f"#{wording.markdown(comparisons)}" for comparisons in found.values()]
 
 
-def _metrics(module: str, before: Release | None) -> list[str]:
+def _metrics(module: str, before: Release | None, stays: bool) -> list[str]:
     """A row for each metric of a model: what main's release had, what this one has, and the verdict where a gate is on it."""
     try:
         evaluation = models.record(module, "evaluation.json", "evaluate")
     except YourTurn as error:
+        if stays:  # and was not trained again
+            return []
         return [f"| {module} | – | – | {error.problem} | |"]
     served = before.models if before else []
     then = next((m["metrics"] for m in served if m["module"] == module and "variant_of" not in m), {})

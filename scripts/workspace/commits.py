@@ -13,6 +13,7 @@ from scripts.workspace import checkout, console, git, process
 from scripts.workspace.errors import YourTurn
 
 REFLOG = "pipeline: advance"  # what the reflog calls a step of `advance`
+COMMITTER = "pipeline@localhost"  # by which deploy.yml knows what the pipeline itself has pushed
 MODE = "100644"  # a file that nobody executes
 UNDER_WAY = {  # what git keeps while it lasts: what it is, and how it ends
     "MERGE_HEAD": ("a merge", "git merge --continue, or --abort"),
@@ -129,4 +130,4 @@ def _identity() -> list[str]:
     console.say(
         "  identity   git knows nobody here, so the commit is by `pipeline`; git config user.name and user.email"
     )
-    return ["user.name=pipeline", "user.email=pipeline@localhost"]
+    return ["user.name=pipeline", f"user.email={COMMITTER}"]

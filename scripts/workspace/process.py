@@ -16,8 +16,10 @@ def run(
         raise absent from None
 
 
-def text(command: Sequence[str], absent: YourTurn, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def text(
+    command: Sequence[str], absent: YourTurn, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The same for what is text: UTF-8 in every locale, and what is none is marked as such."""
-    done = run(command, absent, stdin.encode())
+    done = run(command, absent, stdin.encode(), environment)
     out, err = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     return subprocess.CompletedProcess(command, done.returncode, out, err)

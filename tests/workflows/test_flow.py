@@ -166,7 +166,7 @@ def test_rolled_back_by_dispatch(story: Story) -> None:
     keys = {"KUBECONFIG": story.world.kubeconfig, "PIPELINE_APP_KEY": "a key"}
     story.world.run("rollback", "workflow_dispatch", inputs=inputs, variables=variables, secrets=keys).ok()
     (app,) = story.world.github.calls("actions/create-github-app-token")
-    assert (app["app-id"], app["private-key"]) == ("7", "a key")
+    assert (app["client-id"], app["private-key"]) == ("7", "a key")
     story.serves("dev", story.one)
     assert story.world.history("dev")[0].startswith("dev: rollback ")
     assert "Reason: wrong for small x" in story.world.github.git("log", "-1", "--format=%B", "main")

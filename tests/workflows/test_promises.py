@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from scripts.__main__ import STEPS, VERBS
+from scripts.workspace import commits
 from tests.support.fork import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -89,6 +90,74 @@ def test_no_right_without_its_reason(path: Path) -> None:
 
 
 @each_workflow
+def test_the_name_of_a_job_is_plain_text(path: Path) -> None:
+    """Of a job that is skipped GitHub shows the name as it stands there, unevaluated."""
+    assert {name: job["name"] for name, job in load(path)["jobs"].items() if "${{" in job.get("name", "")} == {}
+
+
+@each_workflow
+def test_a_run_can_be_repeated(path: Path) -> None:
+    """Within the 30 days that GitHub allows it: what the first attempt has left is there, and is written over."""
+    for job, step in steps(path):
+        if step.get("uses", "").startswith("actions/upload-artifact@"):
+            assert step["with"].get("overwrite") is True, f"{job}: a second upload by that name is refused (409)"
+            assert step["with"].get("retention-days", 30) >= 30, job
+
+
+@each_workflow
+def test_what_reports_to_code_scanning_may_do_so_in_a_private_repository(path: Path) -> None:
+    jobs = load(path)["jobs"]
+    for name, step in steps(path):
+        if step.get("uses", "").startswith("github/codeql-action/"):
+            needed = {"actions": "read", "contents": "read", "security-events": "write"}
+            assert needed.items() <= jobs[name]["permissions"].items(), name
+            assert "build-mode" not in step.get("with", {}), "which is of a single language"
+
+
+@each_workflow
+def test_an_app_is_named_by_its_client_id_and_asked_for_what_every_app_has(path: Path) -> None:
+    """The App's token is for pushes that a ruleset lets pass; workflows are started by the workflow's own, which may."""
+    for job, step in steps(path):
+        if step.get("uses", "").startswith("actions/create-github-app-token@"):
+            rights = {key for key in step["with"] if key.startswith("permission-")}
+            assert rights == {"permission-contents", "permission-pull-requests", "permission-statuses"}, job
+            assert "client-id" in step["with"] and "app-id" not in step["with"], job
+        if "--dispatch" in step.get("run", ""):
+            assert step["env"]["DISPATCH_TOKEN"] == "${{ github.token }}", job
+            assert load(path)["jobs"][job]["permissions"]["actions"] == "write", job
+
+
+def test_what_the_pipeline_pushes_by_an_app_starts_nothing_twice() -> None:
+    """An App's push starts workflows, other than that of the workflow's own token. A person's merge has another committer."""
+    release, deploy = (load(ROOT / f".github/workflows/{name}.yml") for name in ("release", "deploy"))
+    assert "k8s/**" in release["on"]["push"]["paths-ignore"], "a promotion is no new release"
+    condition = deploy["jobs"]["changed"]["if"]
+    assert "github.event.sender.type != 'Bot'" in condition
+    assert f"github.event.head_commit.committer.email != '{commits.COMMITTER}'" in condition
+
+
+def test_the_image_scan_waits_for_no_other_check() -> None:
+    jobs = load(ROOT / ".github/workflows/security.yml")["jobs"]
+    assert jobs["image"]["needs"] == "plan"
+    assert [step["run"] for step in jobs["plan"]["steps"] if "run" in step] == ["./pipeline ledgers"]
+
+
+def test_dependabot_s_own_runs_need_no_secret() -> None:
+    """Also that in which it closes its pull request: what is left is swept once a week."""
+    for job, values in load(ROOT / ".github/workflows/preview.yml")["jobs"].items():
+        assert "github.actor != 'dependabot[bot]'" in values["if"], job
+
+
+def test_ci_trains_where_a_release_does_but_a_stranger_s_never_on_a_runner_of_one_s_own() -> None:
+    ci, release = (load(ROOT / f".github/workflows/{name}.yml")["jobs"] for name in ("ci", "release"))
+    same = "github.event.pull_request.head.repo.full_name == github.repository"
+    assert ci["model"]["runs-on"] == f"${{{{ {same} && vars.TRAIN_RUNNER || 'ubuntu-24.04' }}}}"
+    assert ci["model"]["timeout-minutes"] == release["train"]["timeout-minutes"]
+    passwords = [s["with"]["password"] for s in ci["model"]["steps"] if "password" in s.get("with", {})]
+    assert passwords == [f"${{{{ {same} && github.token || '' }}}}"], "a stranger's is given none"
+
+
+@each_workflow
 def test_every_job_ends(path: Path) -> None:
     for name, job in load(path)["jobs"].items():
         assert "uses" in job or isinstance(job.get("timeout-minutes"), int), f"{name} has no timeout"
@@ -145,7 +214,7 @@ def test_a_pull_request_meets_no_secret_in_ci() -> None:
     assert "secrets." not in (ROOT / ".github/workflows/ci.yml").read_text()
     assert not any("environment" in job for job in document["jobs"].values())
     writes = {name for name, job in document["jobs"].items() if "write" in job["permissions"].values()}
-    assert writes == {"comment"}, "and that one runs no model"
+    assert writes == {"ci"}, "and that one runs no model"
 
 
 def test_the_job_that_branch_protection_names_waits_for_all_others() -> None:
@@ -156,10 +225,13 @@ def test_the_job_that_branch_protection_names_waits_for_all_others() -> None:
 
 @pytest.mark.parametrize("name", ["deploy", "rollback"])
 def test_no_deployment_is_dropped_or_cut_off(name: str) -> None:
-    """One at a time in each environment, whichever workflow it is; GitHub would drop the second that waits but for `queue`."""
+    """One at a time in each environment; GitHub would drop the second that waits but for `queue`.
+
+    A rollback's group is not a deployment's, which may wait for a reviewer for weeks: the cluster's Lease keeps the two apart.
+    """
     document = load(ROOT / f".github/workflows/{name}.yml")
     for job, values in document["jobs"].items():
         if "environment" in values:
             limit = values.get("concurrency") or document["concurrency"]
-            assert limit["group"].startswith("deploy-${{"), job
+            assert limit["group"].startswith(f"{name}-${{{{"), job
             assert (limit["cancel-in-progress"], limit["queue"]) == (False, "max"), job
