@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with-manifests", action="store_true", help="also the overlay as it was when that release served last"
     )
     parser.add_argument(
-        "--force", action="store_true", help="also to one that never served there, that is blocked, or whose image seems lost"
+        "--force",
+        action="store_true",
+        help="also to one that never served there, that is blocked, or whose image seems lost",
     )
 
 

@@ -35,7 +35,9 @@ def test_it_goes_nowhere_any_more_and_where_it_serves_is_said(fork: Fork) -> Non
     assert verb(fork, "promote", "staging", code=1).startswith(refused)
     assert verb(fork, "promote", "staging", "--publish", code=1).startswith(refused)
     assert f"release {ONE} is blocked (it leaks), and dev is not" in verb(fork, "deploy", "dev", code=1)
-    assert f"error: release {ONE} cannot come back: it is blocked (it leaks)\n" in verb(fork, "rollback", "dev", "--to", ONE, *WHY, code=1)
+    assert f"error: release {ONE} cannot come back: it is blocked (it leaks)\n" in verb(
+        fork, "rollback", "dev", "--to", ONE, *WHY, code=1
+    )
     forced = verb(fork, "rollback", "dev", "--to", ONE, *WHY, "--force", code=1)
     assert "no usable kubeconfig" in forced, "and goes on"
     verb(fork, "unblock", f"1750000001-{ONE}", "--reason", "it does not")

@@ -38,7 +38,7 @@ class Unreadable(Exception):
 class Memory:
     inventory: list[str] = field(default_factory=list)  # "API_VERSION KIND NAME" of what was applied
     served: list[dict[str, str]] = field(default_factory=list)  # oldest first, each release once: where it served last
-    begun: dict[str, str] | None = None  # an Entry
+    begun: dict[str, Any] | None = None  # an Entry
 
     def with_served(self, entry: Entry, revision: str) -> "Memory":
         line = {"release": entry.release, "revision": revision, "action": entry.action, "time": entry.time}

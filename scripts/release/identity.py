@@ -22,7 +22,10 @@ TRAINS = {"data", "network", "fit"}
 # What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder, but for what only speaks.
 ROOM = "scripts/training"
 TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
-SPEAKING = ["scripts/training/faults.py", "scripts/training/models.py"]  # they find, name and refuse, and compute nothing
+SPEAKING = [
+    "scripts/training/faults.py",
+    "scripts/training/models.py",
+]  # they find, name and refuse, and compute nothing
 LOCK, SERVER = ["requirements/train.txt"], ["serving/Dockerfile", "serving/*.config"]
 BY_NAME = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"}
 
