@@ -22,10 +22,11 @@ def _lines(*required: str, **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+OPTIONAL = dict.fromkeys(("reason", "instead_of", "override"), {"type": "string"})  # of an Entry
 KNOWN: dict[str, Any] = {
     "inventory": {"type": "array", "items": {"type": "string", "pattern": r"^\S+ \S+ \S+$"}},  # API version, kind, name
     "served": {"type": "array", "items": _lines("release", "revision", "action", "time")},
-    "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", reason={"type": "string"})]},
+    "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", **OPTIONAL)]},
 }
 SCHEMA = {"type": "object", "properties": KNOWN, "required": ["inventory", "served"], "additionalProperties": False}
 
