@@ -51,6 +51,12 @@ def test_a_memory_that_somebody_edited_is_unreadable(data: dict[str, str]) -> No
         memory.read(data)
 
 
+def test_what_is_begun_comes_back_as_it_was() -> None:
+    entry = Entry("2026-11-27T17:00:00+00:00", "deploy", "1-aaaaaaaaaaaa", "started", "why", "0-bbbbbbbbbbbb", "a hotfix")
+    begun = memory.read(memory.Memory().with_begun(entry).data()).begun
+    assert Entry(**begun or {}) == entry
+
+
 def test_what_git_says_where_the_memory_is_gone() -> None:
     history = [
         entry("–", "edit", "promoted"),
