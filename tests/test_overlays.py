@@ -30,7 +30,7 @@ def load(path: str) -> list[dict[str, Any]]:
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
     """Fails on a warning too."""
-    return [document for document in YAML(typ="safe").load_all(rendering.render(str(folder))) if document]
+    return [document for document in YAML(typ="safe").load_all(rendering.render(str(folder), str(folder))) if document]
 
 
 def combine(folder: Path, components: list[str], namespace: str = "serving-dev") -> Path:
@@ -180,6 +180,14 @@ def test_an_overlay_with_a_defect_is_refused_before_any_cluster_is_asked(tmp_pat
     assert (result.code, result.err.startswith(f"error: {expected}")) == (1, True), result.err
 
 
+def test_a_notice_of_kubectl_s_is_no_warning_of_kustomize_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text(f'#!/bin/sh\necho "Warning: version skew" >&2\nexec {shutil.which("kubectl")} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert "kind: Deployment" in rendering.render(str(ROOT / DEV), DEV)
+
+
 def test_a_context_that_no_kubeconfig_has(tmp_path: Path) -> None:
     from tests.test_promote import push, release
 
@@ -199,7 +207,7 @@ def test_kube_score_finds_nothing_that_is_not_explained() -> None:
     if not shutil.which("kube-score"):
         requires("tools", "kube-score is not installed: go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0")
     for name in OVERLAYS:
-        text = rendering.render(str(ROOT / "k8s/overlays" / name))
+        text = rendering.render(str(ROOT / "k8s/overlays" / name), name)
         text = text.replace("image: serving\n", f"image: serving@sha256:{'0' * 64}\n")  # as promoted
         done = subprocess.run(["kube-score", "score", "-"], input=text, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

@@ -72,6 +72,17 @@ def test_one_commit_that_changes_the_digest_and_the_release(small: Fork) -> None
     )
 
 
+def test_a_kustomization_of_the_other_name(small: Fork) -> None:
+    small.git("mv", f"{OVERLAY}/kustomization.yaml", f"{OVERLAY}/kustomization.yml")
+    small.commit("another name")
+    push(small, release(1))
+    small.ok("promote", "dev")
+    assert f"digest: sha256:{'1' * 64}\n" in (small.root / OVERLAY / "kustomization.yml").read_text()
+    assert not (small.root / OVERLAY / "kustomization.yaml").exists()
+    assert small.ok("diff", "dev", "--against", "HEAD").out == ""
+    small.ok("promote", "staging")
+
+
 def test_twice_commits_once(small: Fork) -> None:
     push(small, release(1))
     small.ok("promote", "dev")

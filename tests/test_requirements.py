@@ -142,9 +142,10 @@ def without_uv() -> str:
 def test_a_first_call_without_uv_installs_it_and_the_base_only(tmp_path: Path) -> None:
     fork = Fork(tmp_path / "fork")
     (fork.root / ".venv").unlink()
-    environment = os.environ | {"PATH": without_uv()}
+    theirs = {"PATH": without_uv(), "PIP_REQUIRE_VIRTUALENV": "1", "PIP_USER": "1", "PIP_TARGET": "/nonexistent"}
+    theirs |= {"PYTHONSAFEPATH": "1", "UV_SYSTEM_PYTHON": "1", "UV_CONSTRAINT": "/nonexistent"}
     result = subprocess.run(
-        ["./pipeline", "history", "local"], cwd=fork.root, env=environment, capture_output=True, text=True
+        ["./pipeline", "history", "local"], cwd=fork.root, env=os.environ | theirs, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     assert "installing uv into .uv\n" in result.stderr

@@ -18,16 +18,31 @@ def client():
     """A client of the engine that the environment names, once it has answered. Raises YourTurn."""
     import docker.errors
 
+    host = _host()
     try:
         engine = docker.from_env(timeout=600)
         engine.ping()
     except (docker.errors.DockerException, OSError) as error:
-        raise _unreachable(error) from None
+        raise _unreachable(host, str(error)) from None
     return engine
 
 
-def _unreachable(error: Exception) -> YourTurn:
-    host, text = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), str(error)
+def _host() -> str:
+    """Where the engine is, in docker's own order. An unknown context, which the library passes by, would be another engine than meant."""
+    from docker.context import ContextAPI
+
+    name = os.environ.get("DOCKER_CONTEXT")
+    context = ContextAPI.get_context(name)
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    if context is None:
+        raise YourTurn(
+            f"there is no Docker context {name or 'of the name in use'}", "docker context ls, and docker context use"
+        )
+    return context.Host
+
+
+def _unreachable(host: str, text: str) -> YourTurn:
     if "Permission" in text:
         return YourTurn(
             f"the Docker engine at {host} does not let you in", "sudo usermod -aG docker $USER, then log in again"
@@ -55,6 +70,7 @@ def explained(doing: str) -> Generator[None]:
 AGAIN = "then the same command again"
 EMBEDDED = 'set server = "embedded" in [tool.pipeline] of pyproject.toml: that server runs on 64-bit Arm, too'
 REMEDIES = {  # what an engine or a registry says: what to do
+    r"docker-credential-\S+ not installed": f"install that program, or take it out of ~/.docker/config.json, {AGAIN}",
     r"no space left": f"docker system prune, {AGAIN}",
     r"unauthorized|denied|authentication required|no basic auth": f"docker login, with an account that may do this, {AGAIN}",
     r"refused|no such host|reset|EOF|timeout": f"see that the registry runs and can be reached, {AGAIN}",

@@ -175,7 +175,7 @@ def test_the_plain_file_says_what_the_cluster_is_given(promoted: Fork, rules: di
     overlay = "k8s/overlays/production/kustomization.yaml"
     before = (promoted.root / overlay).read_text()
     promoted.edit(overlay, "components: []", "components: [../../components/monitoring]")
-    text = kubectl.render(str(promoted.root / "k8s/overlays/production"))
+    text = kubectl.render(str(promoted.root / "k8s/overlays/production"), "k8s/overlays/production")
     (promoted.root / overlay).write_text(before)
     given = objectives.plain({"production": load_all(text)})["groups"]
     assert given == [g for g in rules["groups"] if g["name"] in {g["name"] for g in given}]
