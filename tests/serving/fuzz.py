@@ -22,6 +22,7 @@ import grpc
 
 from serving.embedded.protos import classification_pb2, predict_pb2, regression_pb2
 
+from . import test_http1, test_http2
 from .process import ModelServer
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +218,34 @@ class Source:
             head += "Expect: 100-continue\r\n"
         return head.encode() + b"\r\n" + body
 
+    def frames(self) -> bytes:
+        """HTTP/2 that is broken: a case of test_http2, whole or mutated, a flood, or noise in frames."""
+        choose, kind = self.random, self.random.random()
+        if kind < 0.3:
+            data = test_http2.HELLO + choose.choice(list(test_http2.VIOLATIONS.values()))[0]
+        elif kind < 0.5:
+            data = (
+                test_http2.HELLO
+                + test_http2.OPEN
+                + choose.choice(list(test_http2.FLOODS.values())) * choose.randint(1, 3000)
+            )
+        elif kind < 0.8:
+            data = test_http2.CONVERSATION
+        else:
+            sizes = (choose.choice([0, 5, 8, 40, 1 << 21]) for _ in range(choose.randint(1, 5)))
+            noise = (size.to_bytes(3, "big") + choose.randbytes(choose.choice([6, 11, 46])) for size in sizes)
+            data = test_http2.PREFACE + b"".join(noise)
+        return self.mutated(data) if choose.random() < 0.5 else data
+
+    def broken_http(self) -> bytes:
+        """HTTP/1 that is broken: a case of test_http1, or a request with some bytes replaced."""
+        if self.random.random() < 0.3:
+            return self.random.choice(list(test_http1.REFUSED.values()))
+        request = bytearray(self.http())
+        for _ in range(self.random.randint(1, 5)):
+            request[self.random.randrange(min(len(request), 120))] = self.random.randrange(256)
+        return bytes(request)
+
     def tensor(self, tensor) -> None:
         choose = self.random
         tensor.dtype = choose.choice([1, 1, 1, 0, 2, 3, 4, 6, 7, 8, 9, 10, 14, 17, 19, 20, 21, 23, 101])
@@ -356,29 +385,21 @@ class Run:
         """Bytes that are no request; the server may close, but must not hang on to them or end."""
         choose = source.random
         to_grpc = choose.random() < 0.6
-        data = choose.randbytes(choose.randint(1, 200))
-        if to_grpc:
-            frames = b"".join(
-                choose.choice([0, 5, 8, 40, 1 << 21]).to_bytes(3, "big") + choose.randbytes(choose.choice([6, 11, 46]))
-                for _ in range(choose.randint(1, 5))
-            )
-            data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames if choose.random() < 0.8 else data
-        elif choose.random() < 0.7:
-            request = bytearray(source.http())
-            for _ in range(choose.randint(1, 5)):
-                request[choose.randrange(min(len(request), 120))] = choose.randrange(256)
-            data = bytes(request)
+        data = source.frames() if to_grpc else source.broken_http()
         port = self.server.grpc_port if to_grpc else self.server.rest_port
+        cut = choose.randint(0, len(data))
         with socket.create_connection(("127.0.0.1", port), TIMEOUT) as client:
-            client.sendall(data)
-            if choose.random() < 0.5:
-                client.shutdown(socket.SHUT_WR)
-                client.settimeout(TIMEOUT)
-                try:
+            try:
+                client.sendall(data[:cut])
+                client.sendall(data[cut:])
+                if choose.random() < 0.5:
+                    client.shutdown(socket.SHUT_WR)
                     while client.recv(1 << 16):
                         pass
-                except ConnectionError:
-                    pass
+            except TimeoutError:  # it hangs
+                raise
+            except OSError:  # it closed before all was sent, or read
+                pass
         return "raw HTTP/2" if to_grpc else "raw HTTP/1"
 
 
