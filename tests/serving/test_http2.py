@@ -382,14 +382,20 @@ def test_a_large_answer_is_cut_without_a_copy() -> None:
     in_loop(check)
 
 
-def test_no_answer_starves_and_none_is_visited_in_vain() -> None:
-    """Those whose own window is shut are not looked at when the connection's opens; the others take turns."""
+def test_answers_take_turns_and_none_is_looked_at_in_vain() -> None:
+    """The first call has used up its own window with the connection's: only the others wait for the latter."""
 
     def check() -> None:
         peer = Peer()
-        peer.send(HELLO, call(1, "/large"), call(3, "/large"))  # the first has taken the connection's window
-        assert [number for kind, _, number, _ in peer.send(code_frame(WINDOW, 0, 100)) if kind == DATA] == [3]
-        assert peer.send(code_frame(WINDOW, 1, 50), code_frame(WINDOW, 0, 0)) == peer.transport.frames()
+        peer.send(HELLO, call(1, "/large"), call(3, "/large"), call(5, "/large"))
+        assert list(peer.connection._sender._queue) == [3, 5]
+        sent = [peer.send(code_frame(WINDOW, 0, 100)) for _ in range(4)]
+        assert [[(number, len(payload)) for _, _, number, payload in found] for found in sent] == [
+            [(3, 100)],
+            [(5, 100)],
+            [(3, 100)],
+            [(5, 100)],
+        ]
 
     in_loop(check)
 
