@@ -7,7 +7,6 @@ running server, which makes a version available before it lets go of another. `h
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +17,7 @@ import psutil
 from scripts.environments import server
 from scripts.environments.client import Endpoint, NoAnswer
 from scripts.environments.refusals import Failed
-from scripts.environments.target import Target
+from scripts.environments.target import Environment, Target
 from scripts.ledger.entries import Entry
 from scripts.release import identity, releases
 from scripts.release.releases import Release
@@ -38,7 +37,7 @@ POLL_SECONDS = 0.05  # the server's REST API has no way to wait for a version
 STOP_SECONDS = 30  # for requests in flight
 
 
-class Local:
+class Local(Environment):
     name = "local"
 
     def __init__(self, settings: Settings):
@@ -85,21 +84,12 @@ class Local:
         last = next(iter(reversed(self.history())), None)
         return last if last and last.outcome == "started" else None
 
-    def finish(self) -> None:
-        """The last line of the ledger says it."""
-
     def obstacle(self, target: Target) -> str | None:
         try:
             target.release.check_files()
         except YourTurn as error:
             return error.problem
         return None
-
-    def check_record(self, target: Target) -> None:
-        """A line is added to a file, which needs nothing."""
-
-    def touched(self) -> bool:
-        return False
 
     @contextmanager
     def endpoints(self) -> Generator[list[Endpoint]]:
@@ -158,7 +148,7 @@ class Local:
         requirements.ensure("serve")
         if not CONFIG.exists():
             server.write_config(CONFIG, FOLDER / "models", None)
-        with _spawn_held(server.command(CONFIG, HOST, **ports)) as pid:
+        with server.spawned(server.command(CONFIG, HOST, **ports), LOG) as pid:
             files.write_json(SERVER, {"pid": pid, "created": psutil.Process(pid).create_time(), **ports})
         return True
 
@@ -232,22 +222,6 @@ def _by_whom(port: int) -> str:
         return f" by {psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
     except psutil.Error:
         return ""  # other users' processes are hidden on some systems
-
-
-@contextmanager
-def _spawn_held(command: list[str]) -> Generator[int]:
-    """Runs `command` once the block has ended well, in a process whose number it has already; detached: its own session, no terminal,
-    no inherited pipe.
-
-    If the block, or the whole of this process, ends before, the process ends too: no server ever runs that is not recorded.
-    """
-    held = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "held", *command]
-    with LOG.open("w") as log:
-        process = subprocess.Popen(held, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-    assert process.stdin is not None
-    with process.stdin:
-        yield process.pid
-        process.stdin.write(b"go\n")
 
 
 def _server_record() -> dict:

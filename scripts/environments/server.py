@@ -1,6 +1,9 @@
 """The embedded model server as a command, and the configuration file that says which models it serves."""
 
 import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.release.releases import Release
@@ -25,6 +28,22 @@ def command(config: Path, host: str, rest_port: int, grpc_port: int) -> list[str
         f"--tensorflow_intra_op_parallelism={threads}",
         f"--tensorflow_inter_op_parallelism={threads}",
     ]
+
+
+@contextmanager
+def spawned(command: list[str], log: Path) -> Generator[int]:
+    """Runs `command` once the block has ended well, in a process whose number it has already; detached: its own session, no terminal,
+    no inherited pipe.
+
+    If the block, or the whole of this process, ends before, the process ends too: no server ever runs that is not recorded.
+    """
+    held = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "held", *command]
+    with log.open("w") as output:
+        process = subprocess.Popen(held, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
+    assert process.stdin is not None
+    with process.stdin:
+        yield process.pid
+        process.stdin.write(b"go\n")
 
 
 def write_config(path: Path, base: Path, release: Release | None) -> None:

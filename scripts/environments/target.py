@@ -56,7 +56,8 @@ class Environment(Protocol):
         """What was started there and has not come to an end; its `release` is what it was to bring."""
 
     def finish(self) -> None:
-        """Forgets what was started: it has come to an end."""
+        """Forgets what was started, where that is noted elsewhere than in the ledger: it has come to an end."""
+        return
 
     def prepare(self, target: Target) -> None:
         """Raises YourTurn for what is wrong with it already here, before anything is touched or noted."""
@@ -66,9 +67,11 @@ class Environment(Protocol):
 
     def check_record(self, target: Target) -> None:
         """Raises YourTurn if the ledger could not be brought to say that `target` serves."""
+        return
 
     def touched(self) -> bool:
-        """Whether this process has changed anything there."""
+        """Whether this process has left anything changed there."""
+        return False
 
     def apply(self, target: Target) -> None:
         """Serves it; returns once it is available. Raises Failed if the release is to blame that it will not be, else YourTurn."""
