@@ -1,5 +1,7 @@
 """Bringing a release to an environment, and back: the same steps whether that is a process on this computer or a cluster."""
 
+import shlex
+
 from scripts.environments import returning
 from scripts.environments.answers import verify
 from scripts.environments.refusals import Failed
@@ -33,7 +35,7 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
     try:
         environment.settle(target)
     finally:  # it serves, whether or not everything could be tidied up
-        _record(environment, action, target, "serving", reason)
+        _record_served(environment, action, target, reason)
     environment.finish()
 
 
@@ -54,12 +56,24 @@ def _put_back(environment: Environment, failed: Target, before: Target | None, e
         _apply(environment, before, "return")
     except YourTurn as second:
         problem = f"{error.problem}; and what served before could not be put back: {second.problem}"
-        again = f"./pipeline rollback {environment.name} --to {before.release.label} --reason '{failed.release.label} failed'"
+        reason = shlex.quote(f"{failed.release.label} failed")
+        again = f"./pipeline rollback {environment.name} --to {before.release.label} --reason {reason}"
         raise YourTurn(problem, f"{second.remedy}; then {again}") from second
-    _record(environment, "return", before, "serving", f"{failed.release.label} failed: {error.problem}")
+    _record_served(environment, "return", before, f"{failed.release.label} failed: {error.problem}")
     environment.settle(before)
     environment.finish()
     raise YourTurn(f"{error.problem}; release {before.release.name} serves again", error.remedy) from error
+
+
+def _record_served(environment: Environment, action: str, target: Target, reason: str) -> None:
+    """Raises YourTurn, with what is so already, where the ledger cannot be written."""
+    try:
+        _record(environment, action, target, "serving", reason)
+    except YourTurn as error:
+        name, label = environment.name, target.release.label
+        problem = f"{name} serves release {label}, verified, but the ledger does not say so: {error.problem}"
+        again = f"./pipeline rollback {name} --to {label} --reason {shlex.quote(reason or action)}"
+        raise YourTurn(problem, f"{error.remedy}; {again} then writes it") from error
 
 
 def _record(environment: Environment, action: str, target: Target, outcome: str, reason: str) -> None:
