@@ -45,8 +45,10 @@ def target_of_rollback(environment: Environment, to: str | None, force: bool, wi
     if to:
         return _named(environment, to, force, with_manifests)
     if (begun := environment.interrupted()) and begun.action == "rollback":
-        console.say(f"  goes on    with the rollback to {begun.release} that was interrupted ({begun.time})")
-        return environment.find(begun.release, with_manifests)
+        target = environment.find(begun.release, with_manifests)
+        if not _blocked(environment, target):
+            console.say(f"  goes on    with the rollback to {begun.release} that was interrupted ({begun.time})")
+            return target
     served, present = environment.served(), environment.ledger()
     earlier = [label for label in dict.fromkeys(reversed(served)) if label != present]
     for label in earlier:
