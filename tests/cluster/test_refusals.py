@@ -75,6 +75,20 @@ def test_a_token_that_has_expired(promoted: Environment):
     assert "does not accept these credentials: the token expired on " in promoted.refused("deploy", "dev")
 
 
+def test_credentials_that_have_ended_are_fetched_again(promoted: Environment, tmp_path: Path):
+    """By the plugin that the kubeconfig names, as the clouds have one: its first token is of no use any more."""
+    config = json.loads(promoted.kubeconfig.read_text())
+    right, plugin = config["users"][0]["user"]["token"], tmp_path / "plugin"
+    answer = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "%s"}}'
+    asked = f"printf '{answer}' $(cat {tmp_path}/asked 2>/dev/null || echo ended); echo {right} >{tmp_path}/asked"
+    plugin.write_text(f"#!/bin/sh\n{asked}\n")
+    plugin.chmod(0o755)
+    api = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    config["users"][0]["user"] = {"exec": api | {"command": str(plugin)}}
+    promoted.kubeconfig.write_text(json.dumps(config))
+    assert "it runs nothing, and should run " in promoted.run("status", "dev").out
+
+
 def test_a_client_certificate_that_has_expired(promoted: Environment):
     config = json.loads(promoted.kubeconfig.read_text())
     config["users"][0]["user"] = {"client-certificate": str(EXPIRED), "client-key": str(EXPIRED)}
