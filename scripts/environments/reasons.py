@@ -19,7 +19,7 @@ NEVER = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden",
 PASSES = re.compile(
     r"exceeded quota|failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again"
 )
-NODE_AWAY = re.compile(r"untolerated taint\(?s?\)? \{node\.kubernetes\.io/(not-ready|unreachable)")
+TAINT = "untolerated taint"  # of whatever kind: newer schedulers do not say
 THREADS = (
     "the kubelet's podPidsLimit is below 256 for each model, which TensorFlow Serving starts to load it, and 512 more"
 )
@@ -38,10 +38,11 @@ class Reasons:
     def __init__(self, api: Api, namespace: str, name: str):
         self.api, self.namespace, self.name = api, namespace, name
         self._seen: dict[tuple[str, str], float] = {}
+        self._pods: list[Object] = []
 
     def check(self, deployment: Object, replica_sets: list[Object], pods: list[Object]) -> None:
         """Raises Failed where it cannot get on, YourTurn where the release is not to blame for that; returns while it still may."""
-        new = current(deployment, replica_sets)
+        new, self._pods = current(deployment, replica_sets), pods
         if not new:
             return
         failure = condition(new, "ReplicaFailure", "True")
@@ -79,13 +80,18 @@ class Reasons:
         scaling = any(event["reason"] == "TriggeredScaleUp" for event in self._events(pod))
         if scaling or not self._lasts(pod, "unschedulable", UNSCHEDULABLE_SECONDS):
             return None
-        if NODE_AWAY.search(message):
-            raise self._node(f"{pod['metadata']['name']} has no place while nodes are not ready: {message}")
+        if TAINT in message and (away := self._nodes_away()):
+            raise self._node(f"{pod['metadata']['name']} has no place while {', '.join(away)} is not ready: {message}")
         return f"does not fit: {message}"
 
     def _node(self, problem: str) -> YourTurn:
         """To put the release before back would need the same nodes."""
         return YourTurn(f"Deployment/{self.name}: {problem}", "kubectl get nodes, and mend those")
+
+    def _nodes_away(self) -> list[str]:
+        """Of which the pods that serve now say so: who deploys may not read nodes."""
+        quiet = [pod for pod in self._pods if condition(pod, "Ready", "False") and self._node_away(pod)]
+        return sorted({pod["spec"].get("nodeName", "a node") for pod in quiet})
 
     def _node_away(self, pod: Object) -> str | None:
         found = [event for event in self._events(pod) if event["reason"] == "NodeNotReady"]
