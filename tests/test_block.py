@@ -3,9 +3,13 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from scripts.environments import returning
+from scripts.environments.target import Target
+from scripts.release.releases import Release
 from tests.support.fork import Fork
 from tests.test_freeze import verb
 from tests.test_promote import push, release
@@ -43,6 +47,24 @@ def test_it_goes_nowhere_any_more_and_where_it_serves_is_said(fork: Fork) -> Non
     verb(fork, "unblock", f"1750000001-{ONE}", "--reason", "it does not")
     assert fork.git("ls-files", FILE) == "", "nothing is blocked: there is no file"
     verb(fork, "promote", "staging")
+
+
+def test_a_rollback_passes_a_blocked_release_by(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1, 2 and 3, which served in this order, 2 is blocked."""
+    labels = {f"175000000{number}-{str(number) * 12}": number for number in (1, 2, 3)}
+    dev = SimpleNamespace(
+        name="dev",
+        interrupted=lambda: None,
+        served=lambda: list(labels),
+        ledger=lambda: list(labels)[-1],
+        find=lambda label, with_manifests: Target(Release(fork.root, release(labels[label]))),
+        obstacle=lambda target: None,
+    )
+    monkeypatch.chdir(fork.root)
+    assert returning.target_of_rollback(dev, None, False, False).release.name == "2" * 12
+    (fork.root / FILE).write_text(json.dumps({"2" * 12: "it leaks"}))
+    fork.commit("blocked")
+    assert returning.target_of_rollback(dev, None, False, False).release.name == ONE
 
 
 def test_twice_commits_once_and_another_reason_takes_its_place(fork: Fork) -> None:
