@@ -156,3 +156,25 @@ def test_an_environment_of_another_clone_is_known_by_what_the_cluster_remembers(
     promoted.fork.root = clone
     promoted.ok("rollback", "dev", "--reason", "from elsewhere")
     promoted.serves(releases["one"])
+
+
+def test_a_container_brought_into_a_pod_later_is_held_to_its_digest_too(dev: Environment):
+    """`kubectl debug` adds it past the pod's own creation; the pod need not run for that."""
+    digest = f"localhost/c@sha256:{'0' * 64}"
+    locked = {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "allowPrivilegeEscalation": False,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": {"drop": ["ALL"]},
+    }
+    spec = {"containers": [{"name": "c", "image": digest, "securityContext": locked}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "debugged"}, "spec": spec}
+    dev.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    debug = ("debug", "debugged", "--attach=false", "--profile=restricted")
+    refused = "only images by digest are admitted here, and this is none: busybox:latest"
+    with pytest.raises(AssertionError, match=refused):
+        dev.kubectl(*debug, "--container=one", "--image=busybox:latest")
+    dev.kubectl(*debug, "--container=two", f"--image={digest}")
+    (added,) = dev.get("pod/debugged")["spec"]["ephemeralContainers"]
+    assert added["image"] == digest
