@@ -36,15 +36,20 @@ def run(since: str) -> int:
 
 def changes_release(base: str) -> bool:
     """Whether this checkout would make another release than `base`, by what decides its answers."""
-    here = identity.of_release(settings.read().models)
+    here = _identity()
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(git.git("archive", base))) as tar:
             tar.extractall(folder, filter="data")
         with contextlib.chdir(folder):
-            try:
-                return identity.of_release(settings.read().models) != here
-            except (YourTurn, OSError, SyntaxError):  # what it was cannot be read, as it is here
-                return True
+            return here is None or _identity() != here
+
+
+def _identity() -> str | None:
+    """Of the release that this folder would make; None where its models cannot be read: training says why."""
+    try:
+        return identity.of_release(settings.read().models)
+    except (YourTurn, OSError, SyntaxError):
+        return None
 
 
 def _changes_template(base: str) -> bool:

@@ -1,6 +1,7 @@
 """image and push against real registries: reproducible, by digest, checked; and what a registry may refuse."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from scripts.release import engine as engines
 from scripts.release import registry as registries
 from scripts.release import served
 from scripts.release.releases import Release
+from scripts.workspace.errors import YourTurn
 from tests.support.fork import INSTANT, TABLES, Fork
 from tests.support.ports import free_ports
 
@@ -338,3 +340,29 @@ def test_an_engine_that_is_not_there_is_a_state_for_up_and_an_error_for_image(fo
     up = fork.command("up", **environment)
     assert up.returncode == 0, up.stderr
     assert f"  image      skipped: {ENGINES[host]}" in up.stderr
+
+
+def test_the_engine_is_that_of_the_context_which_docker_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names that `docker context` gives its files; DOCKER_HOST comes first, as it does for the command."""
+    for name, host in (("here", "unix:///var/run/docker.sock"), ("away", "unix:///nowhere/docker.sock")):
+        folder = tmp_path / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
+        folder.mkdir(parents=True)
+        document = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
+        (folder / "meta.json").write_text(json.dumps(document))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "")
+
+    def answers(chosen: str, **variables: str) -> str:
+        (tmp_path / "config.json").write_text(json.dumps({"currentContext": chosen}))
+        for variable in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+            monkeypatch.setenv(variable, variables.get(variable, ""))
+        try:
+            return engines.client().ping() and "yes"
+        except YourTurn as error:
+            return error.problem
+
+    nowhere = "no Docker engine: there is no unix:///nowhere/docker.sock"
+    assert (answers("here"), answers("away")) == ("yes", nowhere)
+    assert answers("away", DOCKER_CONTEXT="here") == "yes"
+    assert answers("away", DOCKER_HOST="unix:///var/run/docker.sock") == "yes"
+    assert answers("gone") == "the Docker context that docker has chosen is not there"

@@ -8,6 +8,7 @@ Steps run as in production, in a checkout of their own, against the real engine,
 third party's: each `uses:` of another repository (actions.py), and `gh` (bin/gh), which keeps its side of the API in folder/github.json.
 """
 
+import datetime
 import json
 import os
 import re
@@ -33,6 +34,7 @@ class Run:
     code: int
     jobs: dict[str, str] = field(default_factory=dict)
     steps: dict[tuple[str, str], str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # from the first word of each job to its last
     log: str = ""
     summary: str = ""
     annotations: list[str] = field(default_factory=list)
@@ -240,7 +242,7 @@ class GitHub:
 
 
 def _parse(done: subprocess.CompletedProcess[str]) -> Run:
-    run, text = Run(done.returncode), []
+    run, text, began = Run(done.returncode), [], {}
     for line in done.stdout.splitlines():
         try:
             entry = json.loads(line)
@@ -248,6 +250,9 @@ def _parse(done: subprocess.CompletedProcess[str]) -> Run:
             text.append(line)
             continue
         _note(run, entry)
+        if "jobID" in entry and "time" in entry:
+            now = datetime.datetime.fromisoformat(entry["time"]).timestamp()
+            run.seconds[entry["jobID"]] = now - began.setdefault(entry["jobID"], now)
         if not entry.get("msg", "").startswith("LocalRepositoryCache"):
             text.append(f"{entry.get('jobID', ''):>10} | {entry.get('msg', '').rstrip()}")
     run.log = "\n".join([*text, done.stderr])

@@ -1,5 +1,6 @@
 """What of the flow act cannot show, read from the files: names that must agree, and rights that a called workflow must be given."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from ruamel.yaml import YAML
 
 from scripts.github import attestations, pull_requests
 from scripts.ledger import overlays, promotion
+from tests.container.conftest import REGISTRY as REGISTRY_IMAGE
 from tests.support.fork import ROOT
 
 WORKFLOWS = ROOT / ".github/workflows"
@@ -63,6 +65,19 @@ def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
     jobs = load("release")["jobs"]
     assert jobs["train"]["permissions"] == {"contents": "read", "packages": "read"}
     assert jobs["image"]["permissions"]["contents"] == "read"
+
+
+def test_the_base_of_an_image_is_named_where_dependabot_finds_it() -> None:
+    """It reads FROM, and no variable in it."""
+    (line,) = [line for line in (ROOT / "serving/Dockerfile").read_text().splitlines() if line.startswith("FROM")]
+    updates = YAML(typ="safe").load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    assert re.fullmatch(r"FROM tensorflow/serving:\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", line)
+    assert [u["package-ecosystem"] for u in updates if u.get("directory") == "/serving"] == ["docker"]
+
+
+def test_the_registry_of_the_tests_is_that_of_the_job() -> None:
+    image = load("ci")["jobs"]["test"]["services"]["registry"]["image"]
+    assert image.partition("@")[0] == REGISTRY_IMAGE
 
 
 def test_names_in_the_verbs_are_names_of_the_files() -> None:

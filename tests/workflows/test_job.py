@@ -16,7 +16,6 @@ from tests.workflows.test_flow_files import load
 RUNNER = ROOT / ".ci/runner"
 # One of each group that needs more than Python, by the fixtures that ask for it: engine, registry, node, releases, act, servers.
 SELECTION = [
-    "tests/container/test_image.py::test_says_what_it_is",
     "tests/container/test_registry.py::test_a_manifest_that_is_not_there",
     "tests/cluster/test_refusals.py::test_a_token_that_has_expired",
     "tests/workflows/test_preview.py::test_until_it_is_switched_on_nothing_runs",
