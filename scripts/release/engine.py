@@ -18,11 +18,7 @@ def client():
     """A client of the engine that the `docker` command would use, once it has answered. Raises YourTurn."""
     import docker.errors
 
-<<<<<<< ours
-    host = _host()
-=======
-    _follow_context()
->>>>>>> theirs
+    host = _follow_context()
     try:
         engine = docker.from_env(timeout=600)
         engine.ping()
@@ -31,45 +27,27 @@ def client():
     return engine
 
 
-<<<<<<< ours
-def _host() -> str:
-    """Where the engine is, in docker's own order. An unknown context, which the library passes by, would be another engine than meant."""
+def _follow_context() -> str:
+    """Where the engine is, in docker's own order: DOCKER_HOST, else the context that is chosen, for this process and all that it starts.
+
+    Rootless Docker, Docker Desktop, Colima and Rancher Desktop each make a context, and no socket at the usual place. One that is unknown,
+    which the library passes by, would be another engine than meant.
+    """
     from docker.context import ContextAPI
 
-    name = os.environ.get("DOCKER_CONTEXT")
-    context = ContextAPI.get_context(name)
     if host := os.environ.get("DOCKER_HOST"):
         return host
-    if context is None:
-        raise YourTurn(
-            f"there is no Docker context {name or 'of the name in use'}", "docker context ls, and docker context use"
-        )
+    name = os.environ.get("DOCKER_CONTEXT")
+    context = ContextAPI.get_context(name)
+    if not context:
+        problem = f"there is no Docker context {name or 'of the name in use'}"
+        raise YourTurn(problem, "docker context ls, and docker context use")
+    if context.Name != "default":
+        os.environ["DOCKER_HOST"] = context.Host
     return context.Host
 
 
 def _unreachable(host: str, text: str) -> YourTurn:
-=======
-def _follow_context() -> None:
-    """Where DOCKER_HOST names no engine, that of the context which is chosen: for this process, and for all that it starts.
-
-    Rootless Docker, Docker Desktop, Colima and Rancher Desktop each make one, and no socket at the usual place.
-    """
-    from docker.context import ContextAPI
-
-    if os.environ.get("DOCKER_HOST"):
-        return
-    name = os.environ.get("DOCKER_CONTEXT")
-    context = ContextAPI.get_context(name)
-    if not context:
-        problem = f"the Docker context {name or 'that docker has chosen'} is not there"
-        raise YourTurn(problem, "docker context ls, then docker context use NAME")
-    if context.Name != "default" and context.Host:
-        os.environ["DOCKER_HOST"] = context.Host
-
-
-def _unreachable(error: Exception) -> YourTurn:
-    host, text = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), str(error)
->>>>>>> theirs
     if "Permission" in text:
         return YourTurn(
             f"the Docker engine at {host} does not let you in", "sudo usermod -aG docker $USER, then log in again"

@@ -365,4 +365,4 @@ def test_the_engine_is_that_of_the_context_which_docker_uses(tmp_path: Path, mon
     assert (answers("here"), answers("away")) == ("yes", nowhere)
     assert answers("away", DOCKER_CONTEXT="here") == "yes"
     assert answers("away", DOCKER_HOST="unix:///var/run/docker.sock") == "yes"
-    assert answers("gone") == "the Docker context that docker has chosen is not there"
+    assert answers("gone") == "there is no Docker context of the name in use"
