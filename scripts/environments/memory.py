@@ -22,7 +22,7 @@ def _lines(*required: str, **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
-OPTIONAL = {key: {"type": "string"} for key in ("reason", "instead_of", "override")}  # of an Entry
+OPTIONAL = {key: {"type": "string"} for key in ("reason", "override")}  # of an Entry
 KNOWN: dict[str, Any] = {
     "inventory": {"type": "array", "items": {"type": "string", "pattern": r"^\S+ \S+ \S+$"}},  # API version, kind, name
     "served": {"type": "array", "items": _lines("release", "revision", "action", "time")},

@@ -14,14 +14,13 @@ class Entry:
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
-    instead_of: str = ""  # the release that it took the place of
     override: str = ""  # why it was let in while the environment was closed
     taken_back: dict[str, str] = field(default_factory=dict)  # what comes back only with a reason: names, and why
 
     def to_dict(self) -> dict[str, Any]:
         """What people look for in it."""
-        present = {key: value for key, value in asdict(self).items() if value or key not in ("instead_of", "override")}
-        return {key: value for key, value in present.items() if key != "taken_back"}
+        present = {key: value for key, value in asdict(self).items() if key != "taken_back"}
+        return {key: value for key, value in present.items() if value or key != "override"}
 
 
 def now() -> str:

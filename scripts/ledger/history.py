@@ -13,7 +13,8 @@ from scripts.ledger.entries import Entry
 from scripts.workspace import git
 
 FILE = "ledger.json"
-FIELDS = ["action", "release", "outcome", "reason", "instead_of", "override", "taken_back"]
+TEXTS = ["action", "release", "outcome", "reason", "override"]
+FIELDS = [*TEXTS, "taken_back"]
 TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # all that the commits before there was a ledger.json say
 FORMAT = "%x01" + "%x00".join(
     ["%H", "%ct", "%s", *(f"%(trailers:key={key},valueonly,unfold,separator=%x20)" for key in TRAILERS)]
@@ -88,7 +89,9 @@ def _read(document: bytes | None) -> dict[str, Any]:
         said = json.loads(document or b"{}")
     except ValueError:
         return {}
-    return said if isinstance(said, dict) and {"action", "release", "outcome"} <= said.keys() else {}
+    whole = isinstance(said, dict) and {"action", "release", "outcome"} <= said.keys()
+    texts = whole and all(isinstance(said.get(key, ""), str) for key in TEXTS)
+    return said if texts and isinstance(said.get("taken_back", {}), dict) else {}
 
 
 def _label(document: bytes | None) -> str:
