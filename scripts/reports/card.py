@@ -11,9 +11,8 @@ from scripts.reports import charts, fonts, sections, tasks, wording
 from scripts.reports.sections import Section
 from scripts.workspace import files
 
-LIMIT = (
-    60_000  # characters of summary.md: GitHub drops a step's summary beyond 1 MiB, and a step may judge a dozen models
-)
+# Characters of summary.md: GitHub drops a step's summary beyond 1 MiB, and a step may judge a dozen models.
+LIMIT = 60_000
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")  # to a file of the run, which the page of a run cannot show
 ROWS = 60  # of metrics
 
