@@ -69,7 +69,7 @@ class Cluster:
 def engine() -> Iterator[docker.DockerClient]:
     """The Docker engine; the test is skipped where there is none."""
     try:
-        client = docker.from_env()
+        client = docker.from_env(timeout=600)  # a busy machine's engine answers late
         client.ping()
     except DockerException as error:
         requires("cluster", f"no Docker engine answers ({error}); start Docker, or run .ci/engine")
