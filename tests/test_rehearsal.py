@@ -45,7 +45,12 @@ WRONG = {
     "signature of another shape": (
         "[None, 1]",
         "[None, 2]",
-        "input 'x' has the shape (2, 1), and the signature takes (None, 2)",
+        "expected axis -1 of input shape to have value 1, but received input with shape (None, 2)",
+    ),
+    "data of another shape": (
+        "held_out=Split(10 * x, ",
+        "held_out=Split(10 * x[:, 0], ",
+        "input 'x' has the shape (2,), and",
     ),
     "nested outputs": (
         ANSWER,

@@ -131,10 +131,10 @@ def _stacked(*examples: np.ndarray) -> np.ndarray:
 
 
 def _iterated(stream: Any) -> Iterable[Any]:
-    """A keras.utils.PyDataset has an index and no end."""
-    stream = stream() if callable(stream) else stream
+    """A function that makes one is called anew each time; a keras.utils.PyDataset has an index and no end."""
     if isinstance(stream, Iterator):
-        raise ValueError("an iterator can be read only once: give what makes one, or a tf.data.Dataset")
+        raise ValueError("an iterator can be read only once: give the function that makes one, or a tf.data.Dataset")
+    stream = stream() if callable(stream) else stream
     if not hasattr(stream, "__iter__"):
         return (stream[number] for number in range(len(stream)))
     return stream
