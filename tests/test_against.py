@@ -170,7 +170,8 @@ BREAKS = {
 @pytest.mark.parametrize("case", BREAKS)
 def test_what_breaks_clients(case: str) -> None:
     signature, labels, expected = BREAKS[case]
-    candidate = SimpleNamespace(signature=signature, model=SimpleNamespace(LABELS=labels))
+    signatures = {"serving_default": SimpleNamespace(document=signature)}
+    candidate = SimpleNamespace(signatures=signatures, model=SimpleNamespace(LABELS=labels))
     assert list(beside._breaks({"signature": SAME, "labels": ["a", "b"]}, candidate)) == expected  # ty: ignore[invalid-argument-type]
 
 
