@@ -104,8 +104,8 @@ def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:
     parts = identity.of_model("linear_regression")
     inside = {name for name in parts.weights | parts.judging if name.startswith("scripts/")}
     code = (
-        "import sys, scripts.training.fitting, scripts.training.judgement, scripts.training.exporting;"
-        "print(*[name.replace('.', '/') + '.py' for name in sys.modules if name.startswith('scripts.training.')])"
+        "import os, sys, scripts.training.fitting, scripts.training.judgement, scripts.training.exporting;"
+        "print(*[os.path.relpath(m.__file__) for name, m in sys.modules.items() if name.startswith('scripts.training')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert inside == set(ran.stdout.split()) - set(identity.SPEAKING)
