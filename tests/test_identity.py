@@ -113,7 +113,4 @@ def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:
     computing = [
         str(p.relative_to(ROOT)) for p in outside if any(f"import {name}" in p.read_text() for name in DECIDES)
     ]
-    assert [path for path in computing if not path.startswith("scripts/reports/")] == [
-        "scripts/training/isolation.py",
-        "scripts/training/rehearsal.py",
-    ]
+    assert [path for path in computing if not path.startswith("scripts/reports/")] == ["scripts/training/isolation.py"]
