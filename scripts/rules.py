@@ -21,7 +21,7 @@ def run(environments: list[str]) -> int:
 
     for name in environments:
         overlays.check(name)
-    names = environments or overlays.names()
+    names = environments or list(overlays.released()) or overlays.names()  # what was never promoted is not down
     rendered = {name: rendering.render(name, "HEAD", None, component=COMPONENT) for name in names}
     writer = YAML()
     writer.width = 1000  # an expression is a line
