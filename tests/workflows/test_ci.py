@@ -39,7 +39,7 @@ def pull_request(fork: Fork, tmp_path: Path) -> Callable[..., tuple[GitHub, dict
         text = INSTANT
         for old, new in replaced.items():
             text = text.replace(f"{old} = ", f"{old} = {new}", 1)
-        (fork.root / "model/instant.py").write_text(text.replace('"""y', '"""A change: y'))
+        (fork.root / "model/instant.py").write_text(f"{text}\nA_CHANGE = True\n")
         fork.edit("k8s/overlays/dev/replicas.yaml", "replicas: 1", "replicas: 3")
         fork.commit("change")
         fork.git("push", "-q", "origin", "change")

@@ -23,6 +23,7 @@ SELECTION = [
 ]
 
 
+@pytest.mark.timeout(900)  # a node, two trainings and three processes that import TensorFlow
 def test_it_needs_nothing_that_a_runner_lacks(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
