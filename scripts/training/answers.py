@@ -25,7 +25,8 @@ def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
     """Refuses answers that are not near enough to those of the model file."""
     for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
         if found := golden.difference(_plain(example.outputs), answered["outputs"], answered["tolerance"]):
-            raise mistake(model, f"the exported model answers example {number} wrongly: {found}")
+            problem = f"the exported model answers example {number} wrongly: {found}"
+            raise mistake(model, problem, then="./pipeline up, which trains again only what has to be")
 
 
 def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:

@@ -12,10 +12,10 @@ from scripts.workspace.errors import YourTurn
 FRAME = re.compile(rf'File "(?:{re.escape(os.getcwd())}/)?(model/[^"\n]+\.py)", line (\d+)(?:, in (\S+))?')
 
 
-def mistake(model: ModuleType, problem: str) -> YourTurn:
-    """That `model`, a model file, does not keep the contract."""
+def mistake(model: ModuleType, problem: str, then: str = "./pipeline train") -> YourTurn:
+    """That `model`, a model file, does not keep the contract; `then` is the command after it was mended."""
     file = f"{model.__name__.replace('.', '/')}.py"
-    return YourTurn(f"{file}: {problem}", f"edit {file}, then ./pipeline train")
+    return YourTurn(f"{file}: {problem}", f"edit {file}, then {then}")
 
 
 def told(error: BaseException) -> YourTurn | None:
