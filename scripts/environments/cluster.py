@@ -68,8 +68,10 @@ class Cluster:
         return Target(release, self._revision(release.label) if with_manifests else self.overlay.revision())
 
     def _revision(self, label: str) -> str:
-        """The manifests that `label` served with last."""
-        revision = next((line["revision"] for line in self._memory().served if line["release"] == label), "")
+        """The manifests that `label` was deployed with last."""
+        revision = next(
+            (line.get("deployed", line["revision"]) for line in self._memory().served if line["release"] == label), ""
+        )
         if not git.exists(revision or "-"):
             problem = f"with which manifests {label} has served in {self.name} is not known in this clone"
             raise YourTurn(problem, "git fetch --unshallow; or without --with-manifests")

@@ -25,7 +25,7 @@ def _lines(*required: str, **more: Any) -> dict[str, Any]:
 OPTIONAL = {key: {"type": "string"} for key in ("reason", "override")}  # of an Entry
 KNOWN: dict[str, Any] = {
     "inventory": {"type": "array", "items": {"type": "string", "pattern": r"^\S+ \S+ \S+$"}},  # API version, kind, name
-    "served": {"type": "array", "items": _lines("release", "revision", "action", "time")},
+    "served": {"type": "array", "items": _lines("release", "revision", "action", "time", deployed={"type": "string"})},
     "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", **OPTIONAL)]},
 }
 SCHEMA = {"type": "object", "properties": KNOWN, "required": ["inventory", "served"], "additionalProperties": False}
@@ -42,9 +42,12 @@ class Memory:
     begun: dict[str, Any] | None = None  # an Entry
 
     def with_served(self, entry: Entry, revision: str) -> "Memory":
+        """`deployed` is the revision that a deployment brought it with: a rollback brings it with those of another day."""
+        before = next((line for line in self.served if line["release"] == entry.release), {})
+        deployed = before.get("deployed", revision) if entry.action == "rollback" else revision
         line = {"release": entry.release, "revision": revision, "action": entry.action, "time": entry.time}
         others = [known for known in self.served if known["release"] != entry.release]
-        return replace(self, served=[*others, line][-REMEMBERED:])
+        return replace(self, served=[*others, line | {"deployed": deployed}][-REMEMBERED:])
 
     def with_inventory(self, identities: list[str]) -> "Memory":
         return replace(self, inventory=identities)

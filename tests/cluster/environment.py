@@ -60,6 +60,11 @@ class Environment:
         (folder / "release.json").write_text(json.dumps(release))
         self.ok("promote", "dev")
 
+    def promote_again(self, release: dict[str, Any]) -> None:
+        """One that was rolled back before comes back with a reason only."""
+        self.promote(release)
+        self.ok("promote", "dev", "--from", "candidate", "--reason", "again")
+
     def deploy(self, release: dict[str, Any]) -> Result:
         self.promote(release)
         return self.ok("deploy", "dev")

@@ -78,7 +78,7 @@ def test_of_two_deployers_one_wins_and_the_other_says_so(small: Environment, rel
 
 def test_a_deployer_whose_lease_is_taken_stops(small: Environment, releases: dict[str, Release]):
     """As if its computer had slept: it touches nothing more, and leaves the other its lease."""
-    small.fork.edit("scripts/environments/lease.py", "RENEW_SECONDS = 15", "RENEW_SECONDS = 0.1")
+    small.fork.edit("scripts/environments/lease.py", "RENEW_SECONDS = 5", "RENEW_SECONDS = 0.1")
     small.fork.commit("in a hurry")
     small.promote(releases["silent"])
     process = small.start("deploy", "dev")

@@ -26,12 +26,6 @@ def served(shared_dev: Environment, releases: dict[str, Release]) -> Environment
     return shared_dev
 
 
-def promote_again(dev: Environment, release: Release) -> None:
-    """One that was rolled back in a test before comes back with a reason only."""
-    dev.promote(release)
-    dev.ok("promote", "dev", "--from", "candidate", "--reason", "again")
-
-
 def spoil(dev: Environment, data: dict[str, Any] | None) -> None:
     if data is None:
         dev.kubectl("delete", "configmap/deployments")
@@ -70,7 +64,7 @@ def test_a_release_whose_image_is_lost_is_passed_by_and_none_is_brought_that_cou
 ) -> None:
     one, two, lost = releases["one"], releases["two"], releases["missing"]
     served.promote(lost)
-    promote_again(served, one)
+    served.promote_again(one)
     served.ok("deploy", "dev")
     remember(served, two, lost, one)
     result = served.ok("rollback", "dev", "--reason", "the newest that can be had")
@@ -79,7 +73,7 @@ def test_a_release_whose_image_is_lost_is_passed_by_and_none_is_brought_that_cou
     assert "cannot come back: its image " in served.refused("rollback", "dev", "--to", label(lost), "--reason", "it is")
 
     remember(served, two, lost)  # as if it were what serves
-    promote_again(served, one)
+    served.promote_again(one)
     before = generation(served)
     error = served.refused("deploy", "dev")
     assert "what serves in dev now could not be put back: its image " in error
@@ -112,10 +106,10 @@ def test_todays_manifests_or_those_of_then(served: Environment, releases: dict[s
     )
     patch = {"metadata": {"annotations": {"of": "then"}}}
     served.patch("then", template=patch)
-    promote_again(served, two)
+    served.promote_again(two)
     served.ok("deploy", "dev")
     served.patch("then", template={"metadata": {"annotations": {"of": "today"}}})
-    promote_again(served, one)
+    served.promote_again(one)
     served.ok("deploy", "dev")
     for flags, expected in (([], "today"), (["--with-manifests"], "then")):
         served.ok("rollback", "dev", "--to", label(two), "--reason", "wrong", *flags)

@@ -35,7 +35,7 @@ def test_a_storm(dev: Environment, releases: dict[str, Any], request: pytest.Fix
             command = ["rollback", "dev", "--reason", f"cycle {cycle}"] if act == "rollback" else ["deploy", "dev"]
             wanted = serving if act in FAILS else before
             if act != "rollback":
-                dev.promote(releases[act if act in FAILS else before])
+                dev.promote_again(releases[act if act in FAILS else before])
             result = dev.run(*command)
             while (
                 result.code == 1 and "serves again" not in result.err
