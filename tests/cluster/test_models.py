@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from scripts.environments import forwarding
+from scripts.environments.api import Api
 from scripts.environments.client import Endpoint, NoAnswer
 from scripts.release import registry
 from tests.conftest import MODELS
@@ -66,11 +67,11 @@ def bring(dev: Environment) -> dict[str, Any]:
 def pods(dev: Environment) -> Iterator[list[Endpoint]]:
     """Each pod of the environment, past every Service."""
     found = dev.get("pods", "--field-selector=status.phase=Running")["items"]
-    names = [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as ways:
         patch.setenv("KUBECONFIG", str(dev.cluster.kubeconfig))
-        with forwarding.forwarded(names, dev.namespace, "") as endpoints:
-            yield endpoints
+        api = Api("dev", "")
+        there = [forwarding.endpoint(api, pod) for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        yield [ways.enter_context(endpoint.connected()) for endpoint in there]
 
 
 def label(answer: Any) -> str:
