@@ -19,7 +19,7 @@ A model file defines, in this order:
 It may define, too:
 
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
-                                        `weights`, too, if it names such parameters. Without parameters it returns keras.metrics by name,
+    PREDICTIONS                         the outputs that metrics() is given: a name, for an array, or several, for a dict. Left out: the only
                                         output, or all of them by name. A dict, too, where the targets are one
     features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
     VARIANTS                            compressed forms of the model, each with what it must save and may cost
