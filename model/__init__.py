@@ -37,6 +37,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,7 +99,7 @@ class Gate:
     slack: float = 0.0
 
     def passes(self, value: float) -> bool:
-        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+        return bool((self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least))
 
     def loss(self, before: float, after: float) -> float:
         """By how much `after` is worse than `before`; negative if it is better, NaN if either is."""
@@ -169,6 +170,7 @@ def load(module: str) -> ModuleType:
         if not hasattr(loaded, part):
             setattr(loaded, part, default)
     _check(file, loaded)
+    loaded.LABELS = [str(label) for label in loaded.LABELS]  # a tuple or an array of strings is one, too
     return loaded
 
 
@@ -182,6 +184,10 @@ def _check(file: str, loaded: ModuleType) -> None:
     for part in ("data", "network", "serving", "metrics"):
         if not callable(getattr(loaded, part)):
             raise ContractError(f"{file}: {part} must be a function")
+    for part, kind in (("GATES", Gate), ("EXAMPLES", Example), ("VARIANTS", Variant)):
+        values = getattr(loaded, part)
+        if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
+            raise ContractError(f"{file}: {part} must be a list of {kind.__name__}(…)")
     if not all(isinstance(label, str) for label in loaded.LABELS):
         raise ContractError(f"{file}: LABELS must be a list of strings")
     if not loaded.GATES:
@@ -189,6 +195,9 @@ def _check(file: str, loaded: ModuleType) -> None:
     for gate in loaded.GATES:
         if (gate.at_most is None) == (gate.at_least is None):
             raise ContractError(f"{file}: the gate on {gate.metric!r} needs one bound: at_most or at_least")
+        for bound in (gate.at_most, gate.at_least, gate.slack):
+            if not isinstance(bound, Real | None):
+                raise ContractError(f"{file}: the gate on {gate.metric!r} has the bound {bound!r}, which is no number")
     if not loaded.EXAMPLES:
         raise ContractError(f"{file}: EXAMPLES is empty: a deployment could not be verified")
     if type(loaded.SIGNATURE) is not int or loaded.SIGNATURE < 1:

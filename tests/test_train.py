@@ -51,6 +51,16 @@ BAD = {
         ")",
         "model/instant.py: the gate on 'max_absolute_error' needs one bound: at_most or at_least",
     ),
+    "bound that is no number": (
+        "at_most=0.001",
+        'at_most="0.001"',
+        "model/instant.py: the gate on 'max_absolute_error' has the bound '0.001', which is no number",
+    ),
+    "gate that is none": (
+        'Gate("max_absolute_error", at_most=0.001)',
+        '("max_absolute_error", 0.001)',
+        "model/instant.py: GATES must be a list of Gate(…)",
+    ),
     "no examples": (
         "EXAMPLES = [",
         "EXAMPLES = [] and [",

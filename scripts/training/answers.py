@@ -61,7 +61,10 @@ def ask(model: ModuleType, number: int, signature: Signature, inputs: dict[str, 
 def _tolerance(model: ModuleType, number: int, example: Any, signature: Signature) -> Any:
     if isinstance(example.tolerance, Mapping) and (unknown := example.tolerance.keys() - signature.outputs.keys()):
         raise mistake(model, f"example {number} has a tolerance for {sorted(unknown)[0]!r}, which is no output")
-    return tolerances(example)
+    try:
+        return tolerances(example)
+    except (TypeError, ValueError) as error:
+        raise mistake(model, f"example {number} has a tolerance that is no number: {error}") from error
 
 
 def tolerances(example: Any) -> Any:
@@ -71,7 +74,9 @@ def tolerances(example: Any) -> Any:
 
 
 def _allowed(given: float | Tolerance) -> Any:
-    return {"absolute": given.absolute, "relative": given.relative} if isinstance(given, Tolerance) else given
+    if isinstance(given, Tolerance):
+        return {"absolute": float(given.absolute), "relative": float(given.relative)}
+    return float(given)
 
 
 def tensors(values: Mapping[str, Any], signature: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def judge(original: Original, folder: Path) -> list[dict[str, Any]]:
 def bounded(metric: str, value: float, bound: float) -> dict[str, Any]:
     """A gate: `value` against its upper `bound`. NaN never passes, and is null, since JSON has none."""
     finite = value if math.isfinite(value) else None
-    return {"metric": metric, "bound": f"<= {bound:g}", "value": finite, "passed": value <= bound}
+    return {"metric": metric, "bound": f"<= {bound:g}", "value": finite, "passed": bool(value <= bound)}
 
 
 def latency(ask: Callable, one: Any) -> float:

@@ -48,11 +48,12 @@ def metrics(predictions, targets):
     return {"wrong": (predictions["code"] != targets).mean(), "error": np.abs(predictions["half"] - targets).max()}
 
 
-GATES = [Gate("wrong", at_most=0), Gate("error", at_most=0)]
+GATES = [Gate("wrong", at_most=np.float32(0)), Gate("error", at_most=0)]
 
 EXAMPLES = [
     Example(
         inputs={"word": np.array(["b", "c"])},
         outputs={dtype.name: [1, 1] for dtype in TYPES} | {"code": np.array([1, -1]), "half": [1.0, -1.0]},
+        tolerance=np.float32(0),
     )
 ]

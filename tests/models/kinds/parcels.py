@@ -7,7 +7,7 @@ import tensorflow as tf
 from model import Data, Example, Gate, Split
 
 NAME = "parcels"
-LABELS = ["flat", "box"]
+LABELS = ("flat", "box")
 
 
 def parcels(count: int, seed: int) -> Split:
