@@ -19,7 +19,7 @@ A model file defines, in this order:
 It may define, too:
 
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
-    PREDICTIONS                         the outputs that metrics() is given: a name, for an array, or several, for a dict. Left out: the only
+    PREDICTIONS                         the outputs that metrics() is given: a name, for an array; several, for a dict. Left out: the only
                                         output, or all of them by name. A dict, too, where the targets are one
     features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
     VARIANTS                            compressed forms of the model, each with what it must save and may cost
@@ -99,7 +99,9 @@ class Gate:
     slack: float = 0.0
 
     def passes(self, value: float) -> bool:
-        return bool((self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least))
+        return bool(
+            (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+        )
 
     def loss(self, before: float, after: float) -> float:
         """By how much `after` is worse than `before`; negative if it is better, NaN if either is."""
@@ -170,7 +172,7 @@ def load(module: str) -> ModuleType:
         if not hasattr(loaded, part):
             setattr(loaded, part, default)
     _check(file, loaded)
-    loaded.LABELS = [str(label) for label in loaded.LABELS]  # a tuple or an array of strings is one, too
+    vars(loaded)["LABELS"] = [str(label) for label in loaded.LABELS]  # a tuple or an array of strings is one, too
     return loaded
 
 

@@ -102,6 +102,11 @@ WRONG = {
         "open('README.md').read()\n    x = np.array([[1.0], [2.0]], ",
         ", line 14, reads README.md, which is no part of the release",
     ),
+    "file that TensorFlow opens": (
+        GIVEN,
+        "tf.io.read_file('requirements/train.txt')\n    x = np.array([[1.0], [2.0]], ",
+        ", line 14, names requirements/train.txt, which is no part of the release",
+    ),
     "package that is not locked": ("import keras\n", "import pandas_of_nobody\n", "No module named 'pandas_of_nobody'"),
 }
 

@@ -103,6 +103,12 @@ def imported(module: str) -> list[Path]:
     return [file for file in _imported(_body(path), path) if file != Path("model/__init__.py")]
 
 
+def reading(module: str) -> dict[Path, list[ast.stmt]]:
+    """What data() and network() come to in `model/MODULE.py`, and all that is in the files that it imports."""
+    path = Path("model") / f"{module}.py"
+    return {path: _reached(_body(path), TRAINS - {"fit"})} | {file: _body(file) for file in imported(module)}
+
+
 def _pipeline(roots: list[str]) -> Parts:
     """The code from `roots`, with what it imports of its own folder and of the contract."""
     seen = dict.fromkeys(map(Path, roots))

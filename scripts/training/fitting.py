@@ -45,6 +45,7 @@ def prepare(module: str) -> ModuleType:
     import tensorflow as tf
 
     surroundings.refuse_variables(module)
+    surroundings.refuse_paths(module)
     surroundings.refuse_files(module)
     keras.utils.clear_session()  # its counters name the layers: of a model trained second, too, as of one trained alone
     keras.utils.set_random_seed(SEED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -79,15 +80,43 @@ def _variable(node: Any) -> ast.Constant | None:
     return found if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
 
 
+def refuse_paths(module: str) -> None:
+    """Refuses a model file whose data() or network() names a path outside of model/: TensorFlow opens files past Python, unseen by
+    refuse_files. What fit() names may be where it writes."""
+    for file, statements in identity.reading(module).items():
+        for node in (node for statement in statements for node in ast.walk(statement)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_outside(node.value):
+                raise _foreign(f"{file}, line {node.lineno}, names {node.value}")
+
+
+def _is_outside(text: str) -> bool:
+    if "/" not in text or not text.strip("./") or text.startswith(tempfile.gettempdir()) or not os.path.exists(text):
+        return False
+    return not f"{os.path.abspath(text)}{os.sep}".startswith((*_rooms(), *_forms("model")))
+
+
+def _rooms() -> tuple[str, ...]:
+    """Where libraries and the pipeline itself may read."""
+    roots = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc", "/proc", "/sys", "/dev", "build"]
+    return tuple({form for root in roots for form in _forms(root)})
+
+
+def _forms(folder: str) -> list[str]:
+    return [f"{form(folder)}{os.sep}" for form in (os.path.abspath, os.path.realpath)]
+
+
+def _foreign(what: str) -> YourTurn:
+    problem = f"{what}, which is no part of the release: it could change, and the release's name would not"
+    return YourTurn(problem, "put it below model/, where git holds it")
+
+
 def refuse_files(module: str) -> None:
     """From here on, a model file that opens a file which is no part of the release is refused, for as long as this process lives.
 
-    What the process wrote itself is its own. Files that TensorFlow opens, past Python, are not seen.
+    What the process wrote itself is its own.
     """
     if not _allowed:
-        begin = time.time()
-        roots = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc", "/proc", "/sys", "/dev", "build"]
-        rooms = tuple({f"{form(root)}{os.sep}" for root in roots for form in (os.path.abspath, os.path.realpath)})
+        begin, rooms = time.time(), _rooms()
         sys.addaudithook(lambda event, arguments: _watch(begin, rooms, arguments) if event == "open" else None)
     _allowed.update(str(path.absolute()) for path in [*identity.data_files([module]), Path("model/__init__.py")])
 
@@ -100,8 +129,7 @@ def _watch(begin: float, rooms: tuple[str, ...], arguments: tuple) -> None:
         return
     if os.stat(path).st_ctime < begin and (caller := _caller()):
         shown = os.path.relpath(path) if path.startswith(os.getcwd()) else path
-        problem = f"{caller} reads {shown}, which is no part of the release: it could change, and the release's name would not"
-        raise YourTurn(problem, "put it below model/, where git holds it")
+        raise _foreign(f"{caller} reads {shown}")
 
 
 def _reads(mode: Any, flags: int) -> bool:
