@@ -76,6 +76,16 @@ def test_the_contract_is_checked_before_training(fork: Fork, defect: str) -> Non
     assert fork.run("train").err.splitlines()[0] == f"error: model/instant.py: {message}"
 
 
+def test_a_network_that_cannot_be_a_litert_file_is_refused_before_training(fork: Fork) -> None:
+    text = with_variant('Variant("litert", 1.0, "max_absolute_error", 0.01)')
+    fork.write_model(text.replace("keras.layers.Dense(1)", "keras.layers.Reshape([1, 1]), keras.layers.GRU(1)"))
+    result = fork.run("train")
+    assert result.code == 1, result.err
+    assert "error: model/instant.py: the network cannot be a LiteRT file: 'tf." in result.err
+    assert "; remove 'litert' from VARIANTS" in result.err
+    assert "  train " not in result.err
+
+
 def test_an_int8_kernel_is_near_the_original_channel_by_channel() -> None:
     """A channel a thousand times smaller than its neighbour keeps its two digits; one of zeros stays zero."""
     kernel = np.random.default_rng(0).standard_normal((50, 3)).astype("float32") * np.array([1, 0.001, 0], "float32")

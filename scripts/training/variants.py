@@ -167,8 +167,9 @@ def litert(model: ModuleType, network: Any) -> bytes:
         with _quietly():
             return converter.convert()
     except Exception as error:  # ConverterError, of which the name is private
-        words = str(error).strip().splitlines()
-        problem = f"the network cannot be a LiteRT file: {words[0][:200] if words else type(error).__name__}; remove 'litert' from VARIANTS"
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        words = first.rpartition("error: ")[2][:200]  # without the converter's own file and line
+        problem = f"the network cannot be a LiteRT file: {words}; remove 'litert' from VARIANTS"
         raise mistake(model, problem) from error
 
 
