@@ -81,6 +81,25 @@ def fork(tmp_path: Path) -> Iterator[_fork.Fork]:
     fork.clean_up()
 
 
+@pytest.fixture
+def served(fork: _fork.Fork) -> _fork.Fork:
+    """2x and then 3x are deployed; `fork.first` and `fork.second` are their names."""
+    fork.first = fork.release(SLOPE="2.0")
+    fork.ok("deploy", "local")
+    fork.second = fork.release(SLOPE="3.0")
+    fork.ok("deploy", "local")
+    return fork
+
+
+@pytest.fixture(scope="module")
+def locking(tmp_path_factory: pytest.TempPathFactory) -> _fork.Fork:
+    """A fork whose settings and locks these tests change, each from what git has."""
+    fork = _fork.Fork(tmp_path_factory.mktemp("locking") / "fork")
+    (fork.root / ".venv").unlink()  # its own, since it follows its locks
+    (fork.root / ".uv").symlink_to(_fork.ROOT / ".uv")  # what is there already; else this is where it goes
+    return fork
+
+
 @pytest.fixture(scope="module")
 def shared_fork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_fork.Fork]:
     """One for a whole module: for tests that only read, or that restore what they change."""

@@ -31,6 +31,12 @@ def test_each_verb_is_a_file_and_each_file_a_verb() -> None:
     assert files == {file(verb) for verb in VERBS + STEPS}
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_its_tests(verb: str) -> None:
+    """unblock takes back what block did, and their tests are one story."""
+    assert list((ROOT / "tests").glob(f"**/test_{verb.replace('-', '_').removeprefix('un')}.py"))
+
+
 @pytest.mark.parametrize("verb", VERBS + STEPS)
 def test_each_verb_has_help_and_stands_in_the_readme(verb: str) -> None:
     summary = (ast.get_docstring(ast.parse(file(verb).read_text())) or "").partition("\n")[0]

@@ -57,21 +57,6 @@ def test_a_reader_who_has_seen_enough_is_no_error(served: Fork) -> None:
     assert "Traceback" not in shell(served, "./pipeline --help | head -1; ./pipeline history local | true").stderr
 
 
-def test_history_shows_a_screen_unless_told_otherwise(served: Fork) -> None:
-    ledger = served.root / "build/local/history.jsonl"
-    kept = ledger.read_text()
-    entry = json.loads(kept.splitlines()[-1])
-    lines = [json.dumps(entry | {"time": f"2020-01-01T00:{minute:02}:00+00:00"}) for minute in range(30)]
-    ledger.write_text("\n".join(lines) + "\n")
-    try:
-        few, many = served.ok("history", "local"), served.ok("history", "local", "--all")
-    finally:
-        ledger.write_text(kept)
-    assert [line.split()[0] for line in few.out.splitlines()[2:4]] == ["2020-01-01T00:29:00", "2020-01-01T00:28:00"]
-    assert (len(few.out.splitlines()), len(many.out.splitlines())) == (22, 32)
-    assert few.err == "the last 20 of 30; next: ./pipeline history local --all\n"
-
-
 def test_it_works_from_any_folder_and_files_are_where_one_stands(served: Fork, tmp_path: Path) -> None:
     subprocess.run([served.root / "pipeline", "history", "local", "--json", "here.json"], cwd=tmp_path, check=True)
     assert json.loads((tmp_path / "here.json").read_text())

@@ -137,30 +137,6 @@ def test_an_environment_that_does_not_exist(small: Fork) -> None:
     assert result.err.splitlines()[0] == "error: no environment 'prodction'; did you mean 'production'?"
 
 
-def test_diff_against_a_revision_needs_no_cluster(small: Fork) -> None:
-    push(small, release(1))
-    small.ok("promote", "dev")
-    small.edit(f"{OVERLAY}/replicas.yaml", "replicas: 1", "replicas: 4")
-    small.commit("four")
-    lines = small.ok("diff", "dev", "--against", "HEAD~2").out.splitlines()
-    assert lines == [
-        "Deployment/serving spec.replicas: 1 → 4",
-        f"Deployment/serving spec.template.spec.containers[serving].image: serving → {NAME}@sha256:{'1' * 64}",
-    ]
-    assert small.ok("diff", "dev", "--against", "HEAD").out == ""
-    assert "this clone has no revision 'yesterday'" in small.run("diff", "dev", "--against", "yesterday").err
-
-
-def test_a_hand_written_edit_stands_in_the_history_by_its_subject(small: Fork) -> None:
-    push(small, release(1))
-    small.ok("promote", "dev")
-    small.edit(f"{OVERLAY}/kustomization.yaml", "components: []", "components: [../../components/gpu]")
-    small.commit("A GPU for dev")
-    newest = small.ok("history", "dev").out.splitlines()[2].split()
-    assert newest[1:3] == ["edit", "1750000001-111111111111"]
-    assert newest[-4:] == ["A", "GPU", "for", "dev"]
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -11,6 +11,7 @@ import pytest
 
 from scripts.workspace import locks, requirements
 from tests.support.fork import ROOT, Fork
+from tests.support.locks import look_at_locks
 
 
 def locked(level: str) -> set[str]:
@@ -50,21 +51,6 @@ def test_the_locks_hold_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(locks.defects()) == []
 
 
-@pytest.fixture(scope="module")
-def locking(tmp_path_factory: pytest.TempPathFactory) -> Fork:
-    """A fork whose settings and locks these tests change, each from what git has."""
-    fork = Fork(tmp_path_factory.mktemp("locking") / "fork")
-    (fork.root / ".venv").unlink()  # its own, since it follows its locks
-    (fork.root / ".uv").symlink_to(ROOT / ".uv")  # what is there already; else this is where it goes
-    return fork
-
-
-def look_at_locks(fork: Fork) -> subprocess.CompletedProcess[str]:
-    """As `lint locks` does, which would first install what they hold."""
-    command = [sys.executable, "-m", "scripts.workspace.locks"]
-    return subprocess.run(command, cwd=fork.root, capture_output=True, text=True)
-
-
 @pytest.mark.parametrize(
     ("path", "old", "new", "said"),
     [
@@ -101,24 +87,6 @@ def test_a_lock_that_does_not_hold_it_is_refused(locking: Fork, path: str, old: 
     done = look_at_locks(locking)
     assert done.returncode == 1
     assert said in done.stdout and done.stdout.endswith("next: requirements/compile\n")
-
-
-def test_one_command_adds_a_package_and_locks_it(locking: Fork) -> None:
-    """One that nothing here needs, and that needs nothing."""
-    locking.git("checkout", "-q", "-f", ".")
-    assert re.search(r"^  add +humanize==", locking.ok("add", "humanize").err, flags=re.M)
-    assert '    "humanize",\n' in (locking.root / "pyproject.toml").read_text()
-    for lock, held in (("dev", True), ("train", True), ("serve", False), ("base", False)):
-        assert ("\nhumanize==" in (locking.root / f"requirements/{lock}.txt").read_text()) is held
-    assert look_at_locks(locking).returncode == 0
-
-
-@pytest.mark.parametrize("package", ["numpy<1", "humanize!!1"], ids=["contradicts the others", "no version"])
-def test_a_package_that_cannot_be_had_changes_nothing(locking: Fork, package: str) -> None:
-    locking.git("checkout", "-q", "-f", ".")
-    result = locking.run("add", package)
-    assert (result.code, result.err.splitlines()[0]) == (1, f"error: {package} cannot be added:")
-    assert locking.git("status", "--porcelain") == ""
 
 
 def test_cuda_is_locked_where_the_settings_say_so(locking: Fork) -> None:

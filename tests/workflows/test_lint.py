@@ -66,6 +66,7 @@ DEFECTS = {
         "scripts.workspace.bad -> scripts.release.golden",
     ),
     "a room that nobody placed": ("layers", "scripts/attic.py", "", "scripts.attic"),
+    "a lock that holds nothing": ("locks", "requirements/serve.txt", "", "holds no TensorFlow for linux x86_64"),
     "updates without an interval": (
         "dependabot",
         ".github/dependabot.yml",
@@ -92,11 +93,9 @@ DEFECTS = {
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What lint looks at besides code, in a folder of its own."""
-    for name in (".github", ".ci", "scripts", "serving"):
+    for name in (".github", ".ci", "requirements", "scripts", "serving"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", "requirements/compile"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
