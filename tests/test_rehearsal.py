@@ -121,3 +121,13 @@ def test_refuses(shared_fork: Fork, defect: str) -> None:
     assert re.search(rf"^error: .*{re.escape(message)}", result.err, re.MULTILINE), result.err
     assert "  train " not in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_file_that_git_ignores_is_refused(shared_fork: Fork) -> None:
+    (shared_fork.root / ".git/info/exclude").write_text("*.csv\n")
+    (shared_fork.root / "model/extra.csv").write_text("1\n")
+    shared_fork.write_model(INSTANT.replace(GIVEN, f"open('model/extra.csv').read()\n    {GIVEN}", 1))
+    result = shared_fork.run("train")
+    assert result.code == 1, result.err
+    assert "line 14, reads model/extra.csv, which git ignores: no commit holds it" in result.err
+    assert "  next: git add --force model/extra.csv" in result.err

@@ -67,10 +67,8 @@ class Local(Environment):
 
     def candidate(self) -> Target:
         release = releases.read()
-        if not _is_of_model(release):
-            console.say(
-                f"  note       release {release.name} is not of model/ as it is now; ./pipeline up makes one that is"
-            )
+        if other := _otherwise(release, self.settings.models):
+            console.say(f"  note       release {release.name} {other}; ./pipeline up makes one that is of now")
         return Target(release)
 
     def before(self) -> Target | None:
@@ -192,12 +190,15 @@ def read() -> Local:
     return Local(settings.read())
 
 
-def _is_of_model(release: Release) -> bool:
-    modules = list(dict.fromkeys(model["module"] for model in release.models))
+def _otherwise(release: Release, modules: list[str]) -> str | None:
+    """What the release is that an export now would not be."""
+    held = list(dict.fromkeys(model["module"] for model in release.models))
+    if set(held) != set(modules):
+        return f"holds {', '.join(held)}, and pyproject.toml names {', '.join(modules)}"
     try:
-        return release.id == identity.of_release(modules)
+        return None if release.id == identity.of_release(held) else "is not of model/ as it is now"
     except (OSError, SyntaxError):
-        return False
+        return "is not of model/ as it is now"
 
 
 def refuse_taken(name: str, port: int) -> None:

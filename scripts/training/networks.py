@@ -1,6 +1,7 @@
 """A trained network, made anew from what a training left."""
 
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +34,9 @@ def _filled(model: ModuleType, folder: Path) -> Any:
     default = signatures.of_model(model, network)[signatures.DEFAULT]
     if not network.built:
         default.ask(HeldOut(model, model.data().held_out, default).first())
-    network.load_weights(folder / "model.weights.h5")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it is not asked for
+        network.load_weights(folder / "model.weights.h5")
     return network
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.release import identity
+from scripts.workspace import checkout
 from scripts.workspace.errors import YourTurn
 
 # What reaches a model file: where programs, libraries and devices are, how text is shown, and where a run is logged. None decides a weight.
@@ -129,6 +130,8 @@ def _watch(begin: float, rooms: tuple[str, ...], arguments: tuple) -> None:
         return
     if os.stat(path).st_ctime < begin and (caller := _caller()):
         shown = os.path.relpath(path) if path.startswith(os.getcwd()) else path
+        if checkout.ignored([Path(shown)]):
+            raise YourTurn(f"{caller} reads {shown}, which git ignores: no commit holds it", f"git add --force {shown}")
         raise _foreign(f"{caller} reads {shown}")
 
 
