@@ -14,16 +14,6 @@ from tests.support.fork import Fork, Gate
 from tests.support.local import ask, history
 
 
-def test_what_is_deployed_and_is_not_of_now_is_said(fork: Fork) -> None:
-    """After an export that failed, the newest is of other code, or of another model."""
-    fork.release()
-    assert "  note " not in fork.ok("deploy", "local").err
-    fork.write_model(SLOPE="3.0")
-    assert "is not of model/ as it is now; ./pipeline up makes one" in fork.ok("deploy", "local").err
-    fork.edit("pyproject.toml", 'models = ["instant"]', 'models = ["digits"]')
-    assert "holds instant, and pyproject.toml names digits; ./pipeline up makes one" in fork.ok("deploy", "local").err
-
-
 def test_the_whole_cycle(served: Fork) -> None:
     assert ask(served) == 3.0
     served.ok("verify", "local")

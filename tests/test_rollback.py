@@ -50,9 +50,14 @@ def test_rollback_refuses(served: Fork) -> None:
     assert ask(served) == 4.0
 
 
-def test_only_one_release_leaves_nothing_to_roll_back_to(fork: Fork) -> None:
+def test_only_one_release_leaves_nothing_to_roll_back_to_and_is_deployed_again_with_a_note(fork: Fork) -> None:
+    """After an export that failed, the newest is of other code, or of another model."""
     fork.release()
-    fork.ok("deploy", "local")
+    assert "  note " not in fork.ok("deploy", "local").err
+    fork.write_model(SLOPE="3.0")
+    assert "is not of model/ as it is now; ./pipeline up makes one" in fork.ok("deploy", "local").err
+    fork.edit("pyproject.toml", 'models = ["instant"]', 'models = ["digits"]')
+    assert "holds instant, and pyproject.toml names digits; ./pipeline up makes one" in fork.ok("deploy", "local").err
     result = fork.run("rollback", "local", "--reason", "x")
     assert (
         result.err.splitlines()[0] == "error: local has nothing to roll back to: only one release has ever served there"
