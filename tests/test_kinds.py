@@ -42,7 +42,7 @@ def _write_elsewhere(folder: str) -> None:
 
 
 def test_all_are_served_and_answer_their_examples(kinds: Fork) -> None:
-    assert "8 examples by REST and gRPC on 1 server: all right" in kinds.ok("verify", "local").err
+    assert "8 examples by REST and gRPC on 1 server: all right" in kinds.ok("verify", "local").out
     models = {model["name"]: model for model in kinds.read("build/release/release.json")["models"]}
     assert list(models) == KINDS
     assert models["fares"]["metrics"]["error_at_airport"] <= 0.01  # by a slice of the inputs
