@@ -23,7 +23,9 @@ def verify(environment: Environment, release: Release) -> str:
             f"./pipeline status {environment.name}",
         )
     examples = sum(len(model["examples"]) for model in release.models)
-    return f"{examples} examples by REST and gRPC on {servers} server{'s' * (servers > 1)}: all right"
+    return (
+        f"{examples} example{'s' * (examples > 1)} by REST and gRPC on {servers} server{'s' * (servers > 1)}: all right"
+    )
 
 
 def ask(environment: Environment, release: Release) -> tuple[list[str], int]:
