@@ -38,10 +38,9 @@ def _innermost(error: BaseException, frames: list[re.Match]) -> re.Match:
 
 
 def _words(error: BaseException) -> str:
-    """`Type: message` in one line; TensorFlow puts the message of an error in a graph last, below the code."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    if lines[0] == "in user code:":
-        return lines[-1]
-    return f"{type(error).__name__}: {' '.join(lines)}"
+    """`Type: message` in one line, without colours and the arguments that Keras lists; an error in a graph has its code before these."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).partition("Arguments received by ")[0]
+    if text.startswith("in user code:"):
+        return " ".join(text.rpartition('File "')[2].partition("\n\n")[2].split()) or type(error).__name__
+    words = " ".join(text.split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
