@@ -17,6 +17,7 @@ from scripts.release import releases
 from tests.conftest import MODELS
 from tests.support.fork import INSTANT, ROOT, Fork
 from tests.support.inputs import BAD, FIVE, JPEG, SEVEN, TONE, encoded, wav
+from tests.support.weights import weights
 
 pytestmark = pytest.mark.timeout(
     900
@@ -142,7 +143,7 @@ def test_up_shows_each_on_a_laptop(trained: Fork, tmp_path: Path, name: str) -> 
     try:
         up = fork.command("up", "--model", name, DOCKER_HOST="unix:///nowhere/docker.sock")
         assert up.returncode == 0, up.stderr
-        pasted = re.findall(r"^  (curl .*)$", up.stderr, re.MULTILINE)
+        pasted = re.findall(r"^  (curl .*)$", up.stdout, re.MULTILINE)
         answers = [
             subprocess.run(["bash", "-c", line], cwd=fork.root, capture_output=True, text=True) for line in pasted
         ]
@@ -172,9 +173,9 @@ def test_a_second_training_gives_the_same_weights(tmp_path: Path) -> None:
     for module, epochs in (("digits", "EPOCHS, BATCH = 30"), ("spoken_digits", "EPOCHS, BATCH, COPIES = 20, 32, 6")):
         fork.edit(f"model/{module}.py", epochs, epochs.replace("30", "1").replace("20, 32, 6", "1, 32, 1"))
     fork.ok("train", "--model", "digits", "--model", "spoken_digits")
-    first = {module: fork.read(f"build/{module}/history.json")["model"] for module in modules}
+    first = {module: weights(fork, module) for module in modules}
     fork.ok("train", "--model", "spoken_digits", "--model", "digits")
-    assert {module: fork.read(f"build/{module}/history.json")["model"] for module in modules} == first
+    assert {module: weights(fork, module) for module in modules} == first
 
 
 def test_a_second_export_gives_the_same_bytes(served: Fork) -> None:

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import h5py
 import pytest
 
 from tests.support.fork import INSTANT, Fork
+from tests.support.weights import weights
 
 
 def test_twice_in_two_clones_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -128,19 +128,6 @@ STEPS = """\
 """
 
 
-def _weights(fork: Fork) -> dict[str, list]:
-    """Of the network that was trained, by the path of each: the file around them holds the time, too."""
-    found: dict[str, list] = {}
-
-    def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item[()].tolist()
-
-    with h5py.File(fork.root / "build/instant/model/model.weights.h5") as file:
-        file.visititems(note)
-    return found
-
-
 def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     """With a backup after every epoch, in the place of one a minute."""
     fork.edit("scripts/training/fitting.py", "BACKUP_SECONDS = 60", "BACKUP_SECONDS = 0")
@@ -153,21 +140,21 @@ def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     assert "train      instant: goes on after epoch 4, where it was ended" in fork.ok("train").err
     resumed = fork.read("build/instant/history.json")
     assert len(resumed["curves"]["loss"]) == 2
-    weights = _weights(fork)
+    weights = weights(fork)
     shutil.rmtree(fork.root / "build/instant")
     assert "goes on" not in fork.ok("train").err
     assert fork.read("build/instant/history.json")["curves"]["loss"][4:] == resumed["curves"]["loss"]
-    assert _weights(fork) == weights
+    assert weights(fork) == weights
 
 
 def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -> None:
     """Keras's settings in a home, and variables that Keras and TensorFlow read."""
     fork.ok("train")
-    before = _weights(fork)
+    before = weights(fork)
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
     assert fork.command("train", HOME=str(tmp_path), KERAS_BACKEND="jax", TF_ENABLE_ONEDNN_OPTS="0").returncode == 0
-    assert _weights(fork) == before
+    assert weights(fork) == before
 
 
 def test_a_breakpoint_has_the_terminal(fork: Fork) -> None:
