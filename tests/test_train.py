@@ -140,11 +140,11 @@ def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     assert "train      instant: goes on after epoch 4, where it was ended" in fork.ok("train").err
     resumed = fork.read("build/instant/history.json")
     assert len(resumed["curves"]["loss"]) == 2
-    weights = weights(fork)
+    before = weights(fork)
     shutil.rmtree(fork.root / "build/instant")
     assert "goes on" not in fork.ok("train").err
     assert fork.read("build/instant/history.json")["curves"]["loss"][4:] == resumed["curves"]["loss"]
-    assert weights(fork) == weights
+    assert weights(fork) == before
 
 
 def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -> None:
