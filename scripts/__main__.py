@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from scripts.training import faults
-from scripts.workspace import actions, machine, requirements, settings
+from scripts.workspace import actions, console, machine, requirements, settings
 from scripts.workspace.errors import YourTurn
 
 VERBS = [  # in the order of the pipeline
@@ -95,7 +95,7 @@ def _module(verb: str) -> str:
 
 def _help() -> str:
     def lines(verbs: list[str]) -> list[str]:
-        return [f"  {verb:<11} {_summary(verb)}" for verb in verbs]
+        return [console.folded(f"  {verb:<11} {_summary(verb)}", indent=14) for verb in verbs]
 
     usage = "usage: ./pipeline VERB [options]     (./pipeline VERB --help says more)"
     return "\n".join([usage, "", *lines(VERBS), "", "Steps of the workflows:", "", *lines(STEPS)])

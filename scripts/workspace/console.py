@@ -65,6 +65,13 @@ def stage(name: str) -> Generator[Stage]:
     say(f"  {name:<10} {stage.result:<64} {time.monotonic() - begin:6.1f} s")
 
 
+def folded(line: str, indent: int) -> str:
+    """The line within a terminal's width, its further parts indented; in a pipe a line stays one."""
+    if not sys.stdout.isatty():
+        return line
+    return textwrap.fill(line, shutil.get_terminal_size().columns, subsequent_indent=" " * indent)
+
+
 def table(columns: list[str], rows: Iterable[Iterable[object]]) -> None:
     """Prints rows in columns as wide as their widest cell. On a terminal the last column is folded; in a pipe a row is a line."""
     cells = [columns, *([str(cell) for cell in row] for row in rows)]
