@@ -43,7 +43,7 @@ def test_a_verb_that_the_role_does_not_allow(promoted: Environment):
         "resources": ["leases"],
         "verbs": ["get", "create", "update", "delete"],
     }
-    maps = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    maps = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}  # its memory
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
