@@ -24,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(model: list[str] | None, against: list[str] | None) -> int:
     releases, refused = {name: _read_served(name) for name in against or []}, []
-    for module in models.chosen(model):
+    modules = models.chosen(model)
+    if not model:  # the whole release is judged, and not some of its models
+        stages.refuse_lost(modules, releases)
+    for module in modules:
         try:
             stages.evaluate(module, releases)
         except YourTurn as error:  # the other models' tables are worth seeing too

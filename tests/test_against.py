@@ -111,6 +111,23 @@ def test_an_undeclared_break_is_refused_and_a_declared_one_is_not(serving: Fork)
     assert serving.read("build/release/release.json")["models"][0]["signature_number"] == 2
 
 
+def test_a_model_that_is_lost_is_refused_until_it_is_retired(serving: Fork) -> None:
+    """Dropped or renamed: its clients would get 404. Nothing is trained to know it."""
+    serving.write_model(INSTANT.replace('"instant"', '"renamed"'))
+    result = serving.run("evaluate", "--against", "local")
+    problem, remedy = result.err.splitlines()[-2:]
+    assert result.code == 1
+    assert problem.startswith("error: local serves instant, of release ")
+    assert remedy == (
+        "  next: keep it under that NAME, or declare the break: "
+        'retired = ["instant"] in [tool.pipeline] of pyproject.toml'
+    )
+    serving.edit("pyproject.toml", 'models = ["instant"]', 'models = ["instant"]\nretired = ["instant"]')
+    serving.ok("train")
+    result = serving.ok("evaluate", "--against", "local")
+    assert "a declared break with the clients of local: instant is retired" in result.err
+
+
 def test_a_release_carries_what_a_pull_request_shows(serving: Fork) -> None:
     """Noted by export, also after an export without it; no part of what goes into the image."""
     release = serving.read("build/release/release.json")
@@ -143,7 +160,11 @@ SAME: dict[str, Any] = {
 TENSOR = {"dtype": "float32", "shape": [None, 2]}
 BREAKS = {
     "none": (SAME, ["a", "b"], []),
-    "more outputs": (SAME | {"outputs": SAME["outputs"] | {"z": TENSOR}}, ["a", "b"], []),
+    "second output": (
+        SAME | {"outputs": SAME["outputs"] | {"z": TENSOR}},
+        ["a", "b"],
+        ["output 'y' is not the only one any more: TensorFlow Serving's rows then hold outputs by name"],
+    ),
     "other order of classes": (SAME, ["b", "a"], ["the classes are b, a, and were a, b"]),
     "one more class": (SAME, ["a", "b", "c"], ["the classes are a, b, c, and were a, b"]),
     "lost output": (SAME | {"outputs": {"z": TENSOR}}, ["a", "b"], ["output 'y' is gone"]),

@@ -134,7 +134,7 @@ def _breaks(entry: dict[str, Any], candidate: Candidate) -> Iterator[str]:
 
 
 def _breaks_of(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """A new input, a lost output, another type or shape."""
+    """A new input, a lost output, one beside the only one, another type or shape."""
     for kind in ("inputs", "outputs"):
         old, new = before[kind], after[kind]
         for name in sorted(old.keys() - new.keys()):
@@ -142,6 +142,8 @@ def _breaks_of(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
         if kind == "inputs":
             for name in sorted(new.keys() - old.keys()):
                 yield f"input {name!r} is new, and no client sends it"
+        elif len(old) == 1 and old.keys() < new.keys():
+            yield f"output {next(iter(old))!r} is not the only one any more: TensorFlow Serving's rows then hold outputs by name"
         for name in sorted(old.keys() & new.keys()):
             if old[name]["dtype"] != new[name]["dtype"]:
                 yield f"{kind[:-1]} {name!r} is {new[name]['dtype']}, and was {old[name]['dtype']}"

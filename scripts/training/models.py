@@ -55,6 +55,15 @@ def names(modules: list[str]) -> dict[str, str]:
     return {module: load(module).NAME for module in modules}
 
 
+def served(modules: list[str]) -> list[str]:
+    """The names of all that a release of `modules` serves: each model, and its compressed form."""
+    return [
+        name
+        for model in map(load, modules)
+        for name in (model.NAME, *(f"{model.NAME}_{v.technique}" for v in model.VARIANTS if v.technique != "litert"))
+    ]
+
+
 def folder(module: str) -> Path:
     return Path("build") / module
 

@@ -1,10 +1,11 @@
 """The stages of a model, each in a process of its own: check, train, evaluate, export. Nothing here imports TensorFlow."""
 
+import json
 from collections.abc import Mapping
 
 from scripts.release.releases import Release
 from scripts.training.isolation import isolated
-from scripts.workspace import console
+from scripts.workspace import console, settings
 from scripts.workspace.errors import YourTurn
 
 
@@ -41,6 +42,23 @@ def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
     """`environments` is what environments serve, by their names. Raises YourTurn if the model is refused."""
     with console.stage("evaluate") as stage:
         stage.result = isolated("judgement.evaluate", module, dict(environments))
+
+
+def refuse_lost(modules: list[str], environments: Mapping[str, Release | None]) -> None:
+    """Refuses a release of `modules` that lacks a model which an environment serves, unless the settings say that it is retired."""
+    serving = {name: release for name, release in environments.items() if release}
+    here = isolated("models.served", modules) if serving else []
+    for environment, release in serving.items():
+        lost = [model["name"] for model in release.models if model["name"] not in here]
+        if undeclared := [name for name in lost if name not in settings.read().retired]:
+            raise YourTurn(
+                f"{environment} serves {', '.join(undeclared)}, of release {release.name}, and this release would not: that breaks clients",
+                f"keep it under that NAME, or declare the break: retired = {json.dumps(undeclared)} in [tool.pipeline] of {settings.FILE}",
+            )
+        if lost:
+            console.say(
+                f"  evaluate   a declared break with the clients of {environment}: {', '.join(lost)} is retired"
+            )
 
 
 def export(modules: list[str]) -> None:

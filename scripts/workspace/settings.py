@@ -20,6 +20,7 @@ class Settings:
     """What a fork may set; each field's comment stands beside it in pyproject.toml."""
 
     models: list[str]
+    retired: list[str] = field(default_factory=list)
     rest_port: int = 8501
     grpc_port: int = 8500
     image: str = ""
