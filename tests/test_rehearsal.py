@@ -68,7 +68,7 @@ WRONG = {
         "the signature 'serving_default' calls Python (PyFunc: ",
     ),
     "no held-out data": ("Split(10 * x, 10 * SLOPE * x)", "Split(x[:0], x[:0])", "its held-out data are empty"),
-    "data of another length": ("10 * SLOPE * x)", "x[:1])", "its arrays have different lengths: 1, 2"),
+    "data of another length": ("10 * SLOPE * x)", "x[:1])", "its arrays have different lengths: inputs 2, targets 1"),
     "input name that is none": (
         'name="x"',
         'name="petal length (cm)"',
@@ -90,7 +90,7 @@ WRONG = {
     "process ended by itself": (
         GIVEN,
         "__import__('os')._exit(7)\n    x = np.array([[1.0]], ",
-        "was ended with exit code 7",
+        "model/instant.py, line 14, in data(): rehearse was ended with exit code 7",
     ),
     "variable that does not reach it": (
         "SLOPE = 2.0",

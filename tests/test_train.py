@@ -136,7 +136,7 @@ def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     fork.write_model(text.replace("import keras\n", "import os\n\nimport keras\n", 1).replace("SGD(0.0)", "Adam(0.1)"))
     killed = fork.run("train")
     assert killed.code == 1
-    assert "error: train was killed by SIGKILL; it had taken " in killed.err
+    assert "error: model/instant.py: train was killed by SIGKILL; it had taken " in killed.err
     assert "train      instant: goes on after epoch 4, where it was ended" in fork.ok("train").err
     resumed = fork.read("build/instant/history.json")
     assert len(resumed["curves"]["loss"]) == 2

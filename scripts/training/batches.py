@@ -27,9 +27,7 @@ def read(split: Split, is_batch: Callable[[Any], bool], size: int = SIZE) -> Ite
     """The batches of `split`, one at a time; `is_batch` says of a stream's first inputs whether they are of several examples."""
     if not is_stream(split.inputs):
         whole = Batch(*map(plain, (split.inputs, split.targets, split.weights)))
-        yield from (
-            Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole.inputs), size)
-        )
+        yield from (Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole), size))
         return
     stream = (_element(element) for element in _iterated(split.inputs))
     first = next(stream, None)
@@ -108,11 +106,31 @@ def rows(value: Any, index: Any) -> Any:
 
 
 def length(value: Any) -> int:
-    """How many examples. Raises ValueError where the parts differ."""
-    lengths = {len(array) for array in leaves(value)}
+    """How many examples. Raises ValueError where the parts differ, and names one of each length."""
+    lengths: dict[int, str] = {}
+    for name, array in _by_name(value):
+        if not array.ndim:
+            raise ValueError(f"{name} is one value, and not one of each example")
+        lengths.setdefault(len(array), name)
     if len(lengths) > 1:
-        raise ValueError(f"its arrays have different lengths: {', '.join(map(str, sorted(lengths)))}")
-    return lengths.pop() if lengths else 0
+        told = ", ".join(f"{name} {count}".strip() for count, name in lengths.items())
+        raise ValueError(f"its arrays have different lengths: {told}")
+    return next(iter(lengths), 0)
+
+
+def _by_name(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a value, each called as its author would: inputs 'age', targets."""
+    if isinstance(value, Batch):
+        parts = value._asdict()
+    elif isinstance(value, dict | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = {f"{name} {key!r}".strip(): part for key, part in items}
+    else:
+        if value is not None:
+            yield name, value
+        return
+    for key, part in parts.items():
+        yield from _by_name(part, key)
 
 
 def join(parts: list) -> Any:

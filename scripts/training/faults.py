@@ -9,7 +9,7 @@ from types import ModuleType
 
 from scripts.workspace.errors import YourTurn
 
-FRAME = re.compile(rf'File "(?:{re.escape(os.getcwd())}/)?(model/[^"\n]+\.py)", line (\d+)(?:, in (\S+))?')
+FRAME = re.compile(rf'File "(?:{re.escape(os.getcwd())}/)?(model/[^"\n]+\.py)", line (\d+)(?:,? in (\S+))?')
 
 
 def mistake(model: ModuleType, problem: str, then: str = "./pipeline train") -> YourTurn:

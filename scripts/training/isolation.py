@@ -6,13 +6,15 @@ may have processes of its own.
 """
 
 import ctypes
+import faulthandler
 import importlib
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import traceback
-from typing import Any
+from typing import IO, Any
 
 from scripts.training import faults, surroundings
 from scripts.workspace.errors import YourTurn
@@ -23,6 +25,16 @@ def isolated(stage: str, *arguments: Any) -> Any:
 
     Raises the YourTurn that it raises, and what went wrong in model/ as one.
     """
+    with tempfile.TemporaryFile("w+") as trace:
+        answer = _answer(stage, arguments, trace)
+    value, error = pickle.loads(answer)
+    if error:
+        raise error
+    return value
+
+
+def _answer(stage: str, arguments: tuple, trace: IO[str]) -> bytes:
+    """What the process of the stage sends. Raises YourTurn if it ends without; `trace` then holds where, if Python knew."""
     with surroundings.fixed():  # Keras reads its settings when it is imported
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
@@ -32,6 +44,7 @@ def isolated(stage: str, *arguments: Any) -> Any:
         child = os.fork()
         if not child:
             os.close(ours)
+            _trace_end(trace)
             _run(theirs, stage, arguments)
     os.close(theirs)
     try:
@@ -43,11 +56,30 @@ def isolated(stage: str, *arguments: Any) -> Any:
         raise
     _, status, usage = os.wait4(child, 0)
     if not answer:
-        raise _killed(stage.partition(".")[2], status, usage.ru_maxrss / 2**20)
-    value, error = pickle.loads(answer)
-    if error:
-        raise error
-    return value
+        trace.seek(0)
+        raise _killed(
+            f"{_place(trace.read(), arguments[0])}: {stage.partition('.')[2]}", status, usage.ru_maxrss / 2**20
+        )
+    return answer
+
+
+def _trace_end(trace: IO[str]) -> None:
+    """Has Python write where it is when this process crashes or is ended by os._exit."""
+    faulthandler.enable(trace)
+    end = os._exit
+
+    def traced(status: int) -> None:
+        faulthandler.dump_traceback(trace)
+        end(status)
+
+    vars(os)["_exit"] = traced
+
+
+def _place(trace: str, modules: str | list[str]) -> str:
+    """The line of the model file that was at work, else the file."""
+    if frame := faults.FRAME.search(trace):  # the last call comes first
+        return f"{frame[1]}, line {frame[2]}, in {frame[3]}()"
+    return ", ".join(f"model/{module}.py" for module in ([modules] if isinstance(modules, str) else modules))
 
 
 def _run(pipe: int, stage: str, arguments: tuple) -> None:
@@ -73,8 +105,8 @@ def _run(pipe: int, stage: str, arguments: tuple) -> None:
 
 def _killed(stage: str, status: int, gibibytes: float) -> YourTurn:
     if not os.WIFSIGNALED(status):
-        problem = f"{stage}: the process was ended with exit code {os.waitstatus_to_exitcode(status)}, by os._exit or a library"
-        return YourTurn(problem, "look in model/ for what ends it, then the same command again")
+        problem = f"{stage} was ended with exit code {os.waitstatus_to_exitcode(status)}, by os._exit or a library"
+        return YourTurn(problem, "look there for what ends it, then the same command again")
     number = os.WTERMSIG(status)
     problem = f"{stage} was killed by {signal.Signals(number).name}; it had taken {gibibytes:.1f} GiB of memory"
     if number == signal.SIGKILL:

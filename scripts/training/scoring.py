@@ -30,7 +30,7 @@ class HeldOut:
     def __iter__(self) -> Iterator[Batch]:
         try:
             for batch in batches.read(self.split, self.signature.is_batch, self.signature.batch_size):
-                batches.length(tuple(batch))
+                batches.length(batch)
                 yield batch
         except ValueError as error:
             raise mistake(self.model, f"its held-out data cannot be read: {error}") from error
@@ -122,6 +122,8 @@ class _Counted:
 
     def __init__(self, model: ModuleType):
         self.model, self.metrics = model, model.metrics()
+        if not isinstance(self.metrics, Mapping):
+            raise mistake(model, f"metrics() must return keras.metrics by name, not {type(self.metrics).__name__}")
 
     def add(self, predicted: Any, batch: Batch) -> None:
         for metric in self.metrics.values():
