@@ -33,6 +33,7 @@ release is in the release's name. A file whose name begins with an underscore is
 
 import base64
 import importlib
+import inspect
 import os
 import re
 from collections.abc import Mapping
@@ -52,14 +53,20 @@ OPTIONAL = {
     "SIGNATURE": 1,
     "refresh": None,
 }
+PARAMETERS = {
+    "data": [],
+    "network": [],
+    "fit": ["network", "data", "callbacks"],
+    "serving": ["network"],
+    "metrics": ["predictions", "targets"],
+    "features": ["inputs"],
+    "refresh": [],
+}
+TARGETS = ["targets", "target", "y_true", "truth"]  # as libraries call them that take them first
 
 
 class ContractError(Exception):
-    """A model file that does not keep the contract; the message names the file and the defect, `package` what it lacks to import."""
-
-    def __init__(self, message: str, package: str | None = None):
-        super().__init__(message)
-        self.package = package
+    """A model file that does not keep the contract; the message names the file and the defect."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def load(module: str) -> ModuleType:
     except SyntaxError as error:
         raise ContractError(f"{os.path.relpath(error.filename or '')}, line {error.lineno}: {error.msg}") from None
     except ImportError as error:
-        raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}", error.name) from error
+        raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     if missing := [part for part in PARTS if not hasattr(loaded, part)]:
         raise ContractError(f"{file} defines no {' and no '.join(missing)}")
     for part, default in OPTIONAL.items():
@@ -177,21 +184,61 @@ def load(module: str) -> ModuleType:
 
 
 def _check(file: str, loaded: ModuleType) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", str(loaded.NAME)):
+    if not isinstance(loaded.NAME, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", loaded.NAME):
         raise ContractError(
             f"{file}: NAME {loaded.NAME!r} may hold only letters, digits, '_', '.' and '-': it is part of a URL"
         )
-    if str(loaded.NAME) in (".", ".."):
+    if loaded.NAME in (".", ".."):
         raise ContractError(f"{file}: NAME {loaded.NAME!r} is the name of a folder")
-    for part in ("data", "network", "serving", "metrics"):
-        if not callable(getattr(loaded, part)):
-            raise ContractError(f"{file}: {part} must be a function")
+    for part, given in PARAMETERS.items():
+        if (function := getattr(loaded, part)) is not None or part in PARTS:
+            _check_function(file, part, function, given)
     for part, kind in (("GATES", Gate), ("EXAMPLES", Example), ("VARIANTS", Variant)):
         values = getattr(loaded, part)
         if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
             raise ContractError(f"{file}: {part} must be a list of {kind.__name__}(…)")
-    if not all(isinstance(label, str) for label in loaded.LABELS):
+    for number, example in enumerate(loaded.EXAMPLES, 1):
+        if not isinstance(example.inputs, Mapping) or not isinstance(example.outputs, Mapping):
+            raise ContractError(f"{file}: the inputs and the outputs of example {number} must be values by name")
+    if not _are_strings(loaded.LABELS):
         raise ContractError(f"{file}: LABELS must be a list of strings")
+    if not isinstance(loaded.PREDICTIONS, str | None) and not _are_strings(loaded.PREDICTIONS):
+        raise ContractError(f"{file}: PREDICTIONS must be the name of an output, or a list of such")
+    _check_gates(file, loaded)
+    if not loaded.EXAMPLES:
+        raise ContractError(f"{file}: EXAMPLES is empty: a deployment could not be verified")
+    if type(loaded.SIGNATURE) is not int or loaded.SIGNATURE < 1:
+        raise ContractError(f"{file}: SIGNATURE must be a whole number from 1, not {loaded.SIGNATURE!r}")
+    _check_variants(file, loaded)
+
+
+def _check_function(file: str, part: str, function: Any, given: list[str]) -> None:
+    """That it can be called as it will be, and, of metrics(), that nobody takes the one for the other."""
+    if not callable(function):
+        raise ContractError(f"{file}: {part} must be a function")
+    signature = inspect.signature(function)
+    names = list(signature.parameters)
+    if part == "metrics" and not names:
+        return
+    more = {name: None for name in ("inputs", "weights") if part == "metrics" and name in names}
+    takes = f"{part} is given ({', '.join(given)}), and takes ({', '.join(names)})"
+    try:
+        signature.bind(*given, **more)
+    except TypeError as error:
+        raise ContractError(f"{file}: {takes}: {error}") from None
+    if part == "metrics" and names[0] in TARGETS:
+        raise ContractError(f"{file}: {takes}: the other way round")
+    if part == "fit" and set(names[:3]) == set(given) and names[:3] != given:
+        raise ContractError(f"{file}: {takes}: in another order")
+
+
+def _are_strings(values: Any) -> bool:
+    """In an order, which a set has not."""
+    in_order = hasattr(values, "__getitem__") and not isinstance(values, str | Mapping)
+    return in_order and all(isinstance(value, str) for value in values)
+
+
+def _check_gates(file: str, loaded: ModuleType) -> None:
     if not loaded.GATES:
         raise ContractError(f"{file}: GATES is empty: a model without a gate is never released")
     for gate in loaded.GATES:
@@ -200,11 +247,6 @@ def _check(file: str, loaded: ModuleType) -> None:
         for bound in (gate.at_most, gate.at_least, gate.slack):
             if not isinstance(bound, Real | None):
                 raise ContractError(f"{file}: the gate on {gate.metric!r} has the bound {bound!r}, which is no number")
-    if not loaded.EXAMPLES:
-        raise ContractError(f"{file}: EXAMPLES is empty: a deployment could not be verified")
-    if type(loaded.SIGNATURE) is not int or loaded.SIGNATURE < 1:
-        raise ContractError(f"{file}: SIGNATURE must be a whole number from 1, not {loaded.SIGNATURE!r}")
-    _check_variants(file, loaded)
 
 
 def _check_variants(file: str, loaded: ModuleType) -> None:

@@ -49,7 +49,7 @@ def test_a_refused_candidate_is_not_exported_and_the_last_release_stays(fork: Fo
     assert result.code == 1
     assert result.err.splitlines()[-2:] == [
         "error: instant is refused: max_absolute_error is 20, which must be <= 0.001",
-        "  next: look at build/instant/card.md, change model/instant.py, then ./pipeline train",
+        "  next: look at build/instant/card.md, change model/instant.py, then ./pipeline up",
     ]
     result = fork.run("export")
     assert result.err.splitlines()[0] == "error: instant did not pass its gates: it is not exported"

@@ -1,15 +1,80 @@
 """train: what can be known of a model before it is trained is said before, as its author's mistake, with file and line."""
 
 import re
+from types import ModuleType
 
 import pytest
 
+import model
 from tests.support.fork import INSTANT, Fork
 
 SIGNATURE = '@tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])'
 ANSWER, FIT, GIVEN = '{"y": network(x)}', "    return network.fit(", "x = np.array([[1.0], [2.0]], "
 PREDICT = f"{ANSWER}\n\n    return predict\n"
 INPUTS, OUTPUTS = '{"x": [[10.0]]}', '{"y": [[10 * SLOPE]]}'
+
+
+@pytest.mark.parametrize("before", ["import keras\n", GIVEN])
+def test_names_the_package_that_is_missing(shared_fork: Fork, before: str) -> None:
+    """At the head of the file or in a function."""
+    shared_fork.write_model(INSTANT.replace(before, f"import pandas_of_nobody; {before}", 1))
+    result = shared_fork.run("train")
+    assert result.err.endswith(
+        "\n  next: ./pipeline add pandas_of_nobody, if that is what it is called on PyPI; else edit model/instant.py\n"
+    )
+
+
+NO_MODEL = {  # what Python can do with it, and the pipeline cannot
+    "data with a parameter": ("data()", "data(seed)", "data is given (), and takes (seed): "),
+    "network with a parameter": ("network()", "network(data)", "network is given (), and takes (data): "),
+    "serving without": (
+        "serving(network: keras.Model)",
+        "serving()",
+        "serving is given (network), and takes (): too many positional arguments",
+    ),
+    "fit without callbacks": (
+        ", callbacks: list",
+        "",
+        "fit is given (network, data, callbacks), and takes (network, data)",
+    ),
+    "fit in another order": (
+        "network: keras.Model, data: Data",
+        "data: Data, network: keras.Model",
+        "fit is given (network, data, callbacks), and takes (data, network, callbacks): in another order",
+    ),
+    "fit that is none": ("GATES = [", "fit = 3\nGATES = [", "fit must be a function"),
+    "metrics the other way round": (
+        "metrics(predictions: np.ndarray, targets: np.ndarray)",
+        "metrics(y_true, y_pred)",
+        "metrics is given (predictions, targets), and takes (y_true, y_pred): the other way round",
+    ),
+    "one gate": ("0.001)]", "0.001)][0]", "GATES must be a list of Gate(…)"),
+    "gate of a mapping": (
+        '[Gate("max_absolute_error", at_most=0.001)]',
+        '[{"mae": 0.5}]',
+        "GATES must be a list of Gate(…)",
+    ),
+    "one example": ("EXAMPLES = [", "(EXAMPLES,) = [", "EXAMPLES must be a list of Example(…)"),
+    "example without names": ('inputs={"x": [[10.0]]}', "inputs=[[10.0]]", "of example 1 must be values by name"),
+    "bound that is text": ("at_most=0.001", 'at_least="0.8"', "has the bound '0.8', which is no number"),
+    "one label": ("GATES = [", 'LABELS = "no"\nGATES = [', "LABELS must be a list of strings"),
+    "labels without an order": ("GATES = [", 'LABELS = {"no", "yes"}\nGATES = [', "LABELS must be a list of strings"),
+    "number of labels": ("GATES = [", "LABELS = 2\nGATES = [", "LABELS must be a list of strings"),
+    "number of an output": ("GATES = [", "PREDICTIONS = 0\nGATES = [", "PREDICTIONS must be the name of an output"),
+    "name that is a number": ('"instant"', "7", "NAME 7 may hold only letters"),
+}
+
+
+@pytest.mark.parametrize("defect", NO_MODEL)
+def test_is_no_model(defect: str) -> None:
+    old, new, message = NO_MODEL[defect]
+    assert old in INSTANT
+    loaded = ModuleType("model.instant")
+    vars(loaded).update(model.OPTIONAL)
+    exec(INSTANT.replace(old, new, 1), vars(loaded))
+    with pytest.raises(model.ContractError, match=re.escape(message)):
+        model._check("model/instant.py", loaded)
+
 
 # What is wrong: what stands in the place of what, and what is said of it (and of its line, where it is one of code).
 WRONG = {
@@ -75,6 +140,11 @@ WRONG = {
         "input 'petal length (cm)' of the signature: a name may hold",
     ),
     "name of a folder": ('"instant"', '".."', "NAME '..' is the name of a folder"),
+    "no network": (
+        'loss="mse")\n    return model',
+        'loss="mse")',
+        "network() returns nothing: it must return a keras.Model",
+    ),
     "typo in data()": (GIVEN, "x = npp.array([[1.0], [2.0]], ", ", line 14: NameError: name 'npp' is not defined"),
     "typo in the signature": (ANSWER, '{"y": networkk(x)}', "NameError: name 'networkk' is not defined"),
     "exception that cannot be pickled": (

@@ -26,7 +26,7 @@ def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
     for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
         if found := golden.difference(_plain(example.outputs), answered["outputs"], answered["tolerance"]):
             problem = f"the exported model answers example {number} wrongly: {found}"
-            raise mistake(model, problem, then="./pipeline up, which trains again only what has to be")
+            raise mistake(model, problem)
 
 
 def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:

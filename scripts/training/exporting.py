@@ -76,7 +76,7 @@ def _export_model(module: str, folder: Path, document: dict[str, Any]) -> None:
     models.record(module, "history.json", "train")
     if not evaluation["passed"]:
         raise YourTurn(
-            f"{module} did not pass its gates: it is not exported", f"change model/{module}.py, then ./pipeline train"
+            f"{module} did not pass its gates: it is not exported", f"change model/{module}.py, then ./pipeline up"
         )
     common = {"module": module, "data": _hash_data(model)}
     common |= {"labels": model.LABELS, "signature_number": model.SIGNATURE}
@@ -108,7 +108,7 @@ def _refuse_larger(module: str, compressed: dict[str, Any], original: dict[str, 
     if sizes[0] >= sizes[1]:
         is_, was = (f"{size / 1024:.0f} KiB" for size in sizes)
         problem = f"model/{module}.py: {compressed['name']} is {is_} in all, and the original only {was}"
-        raise YourTurn(problem, f"remove that variant from model/{module}.py, then ./pipeline train")
+        raise YourTurn(problem, f"remove that variant from model/{module}.py, then ./pipeline up")
 
 
 def _export_litert(module: str, model: ModuleType, folder: Path, entry: dict[str, Any]) -> dict[str, Any]:

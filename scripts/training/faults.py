@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import traceback
@@ -10,12 +11,21 @@ from types import ModuleType
 from scripts.workspace.errors import YourTurn
 
 FRAME = re.compile(rf'File "(?:{re.escape(os.getcwd())}/)?(model/[^"\n]+\.py)", line (\d+)(?:,? in (\S+))?')
+PACKAGES = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}  # of imports
 
 
-def mistake(model: ModuleType, problem: str, then: str = "./pipeline train") -> YourTurn:
-    """That `model`, a model file, does not keep the contract; `then` is the command after it was mended."""
+def mistake(model: ModuleType, problem: str) -> YourTurn:
+    """That `model`, a model file, does not keep the contract."""
     file = f"{model.__name__.replace('.', '/')}.py"
-    return YourTurn(f"{file}: {problem}", f"edit {file}, then {then}")
+    return YourTurn(f"{file}: {problem}", f"edit {file}, then ./pipeline up, which trains only what has to be")
+
+
+def missing(error: BaseException | None) -> str | None:
+    """The package that an import did not find, as `./pipeline add` takes it; None for any other error."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if not name or name in ("model", "scripts") or importlib.util.find_spec(name):
+        return None
+    return PACKAGES.get(name, name)
 
 
 def told(error: BaseException) -> YourTurn | None:
@@ -27,7 +37,14 @@ def told(error: BaseException) -> YourTurn | None:
     file, line, _ = _innermost(error, frames).groups()
     words = _words(error)
     shown = "\n".join(f"    {match[1]}, line {match[2]}, in {match[3] or '?'}" for match in frames)
-    return YourTurn(f"{file}, line {line}: {words}\n{shown}", f"edit {file}, then the same command again")
+    package = missing(error)
+    remedy = add(package, file) if package else f"edit {file}, then the same command again"
+    return YourTurn(f"{file}, line {line}: {words}\n{shown}", remedy)
+
+
+def add(package: str, file: str) -> str:
+    """The remedy of a package that is missing, or of a typing error: nobody should add what he does not know."""
+    return f"./pipeline add {package}, if that is what it is called on PyPI; else edit {file}"
 
 
 def _innermost(error: BaseException, frames: list[re.Match]) -> re.Match:

@@ -109,5 +109,5 @@ def _refuse_failed(module: str, gates: list[dict[str, Any]]) -> None:
     if failed:
         raise YourTurn(
             f"{module} is refused: {', '.join(failed)}",
-            f"look at build/{module}/card.md, change model/{module}.py, then ./pipeline train",
+            f"look at build/{module}/card.md, change model/{module}.py, then ./pipeline up",
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.release import identity
 from scripts.release.identity import Parts
+from scripts.training import faults
 from scripts.workspace import files, settings
 from scripts.workspace.errors import YourTurn
 
@@ -44,9 +45,10 @@ def load(module: str) -> ModuleType:
     try:
         return model.load(module)
     except model.ContractError as error:
-        remedy = f"edit model/{module}.py (model/__init__.py says what it must define), then ./pipeline train"
-        if error.package and error.package.partition(".")[0] not in ("model", "scripts"):
-            remedy = f"./pipeline add PACKAGE, if it is one that is not locked; else edit model/{module}.py"
+        file, package = f"model/{module}.py", faults.missing(error.__cause__)
+        remedy = f"edit {file} (model/__init__.py says what it must define), then ./pipeline up"
+        if package:
+            remedy = faults.add(package, file)
         raise YourTurn(str(error), remedy) from error
 
 

@@ -24,6 +24,8 @@ def rehearse(module: str) -> str:
     model = fitting.prepare(module)
     data, network = model.data(), model.network()
     _check_data(model, data)
+    if network is None:
+        raise mistake(model, "network() returns nothing: it must return a keras.Model or a tf.Module")
     named = signatures.of_model(model, network)
     default = named[signatures.DEFAULT]
     held_out = scoring.HeldOut(model, data.held_out, default)
