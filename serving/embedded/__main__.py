@@ -42,7 +42,7 @@ def _serve(settings: flags.Settings) -> int:
     for flag in flags.FLAGS:
         if flag.ignored and flag.name in settings.given:
             logging.getLogger("flags").warning("--%s has no effect on the embedded server", flag.name)
-    from . import onednn  # these after --help and --version, which need no TensorFlow
+    from . import onednn  # imported after --help and --version, which need no TensorFlow
 
     onednn.choose(settings)
     from .errors import StatusError

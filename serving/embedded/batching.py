@@ -59,7 +59,7 @@ class Task:
     rows: int
     future: asyncio.Future
     since: float
-    ended: float | None = None  # None: it has not gone well
+    ended: float | None = None  # None unless it went well
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Queue:
     timer: asyncio.TimerHandle | None = None
 
     def batches(self) -> int:
-        """How many batches what waits will make."""
+        """How many batches the waiting requests will make."""
         count, rows = 0, 0
         for task in self.tasks:
             if not count or rows + task.rows > self.parameters.max_batch_size:

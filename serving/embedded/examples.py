@@ -74,7 +74,7 @@ def _add_value(name: str, value: Any, feature: feature_pb2.Feature) -> None:
 
 
 def to_tensor(request: input_pb2.Input) -> Tensor:
-    """The examples of a request as one string tensor; a context comes before each of them, which may override it."""
+    """The examples of a request as one string tensor; a context comes before each of them, and they may override it."""
     kind = request.WhichOneof("kind")
     examples = getattr(request, kind).examples if kind else ()
     if not examples:

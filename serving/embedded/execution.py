@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 INLINE_BYTES = 64 * 1024  # a larger request is read on a pool too: parsing it would hold up the loop
-SHORT_BYTES = 4 << 20  # and a still larger one where it holds up no short runs
+SHORT_BYTES = 4 << 20  # a still larger one goes to the other pool, so that it holds up no short runs
 
 
 @dataclass(slots=True)

@@ -144,7 +144,7 @@ _BY_NAME = {flag.name: flag for flag in FLAGS}
 
 
 class UsageError(Exception):
-    """A flag with a value that is none."""
+    """A flag whose value is not of its kind."""
 
 
 @dataclass

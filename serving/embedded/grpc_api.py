@@ -163,7 +163,7 @@ class Service:
 
 
 class Health:
-    """grpc.health.v1, in the handful of bytes its messages are: an empty service name, or a model's, is asked for.
+    """grpc.health.v1, whose messages are a handful of bytes. An empty name in a request stands for the server.
 
     SERVING once the server answers, NOT_SERVING as soon as it is told to end; a service that is neither one of the
     API's nor a model is NOT_FOUND.

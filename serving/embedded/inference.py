@@ -171,7 +171,7 @@ def acquire(manager: Manager, spec: ModelSpec, prepare: Callable[[Servable], Cal
 
 
 def call(servable: Servable, signature: Signature, feeds: dict[str, Tensor], outputs: Iterable[str]) -> Call:
-    """The call that feeds `feeds` (by alias) and fetches `outputs`; its context are the aliases of the outputs."""
+    """The call that feeds `feeds` (by alias) and fetches `outputs`; its context is the aliases of the outputs."""
     for alias, tensor in feeds.items():
         signature.check(alias, tensor)
     aliases = tuple(outputs)
@@ -179,7 +179,7 @@ def call(servable: Servable, signature: Signature, feeds: dict[str, Tensor], out
 
 
 def fill_spec(spec: model_pb2.ModelSpec, servable: Servable, signature: str | None) -> None:
-    """Says in an answer who gave it."""
+    """Names in an answer the model, version and signature that gave it."""
     spec.name = servable.name
     spec.version.value = servable.version
     if signature is not None:

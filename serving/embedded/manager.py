@@ -185,7 +185,7 @@ class Manager:
             )
 
     def _check_labels(self, config: model_server_config_pb2.ModelConfig) -> None:
-        """A label may only point to an available version, but for a new one if the option allows it."""
+        """Refuses a label for a version that is not available, unless the option allows it and the label does not move."""
         known = self._models.get(config.name)
         for label, number in sorted(config.version_labels.items()):
             version = self._versions.get(config.name, {}).get(number)
@@ -214,7 +214,7 @@ class Manager:
                     version.wanted = False
             fresh = {name: model for name, model in models.items() if name not in self._models}
             self._models = models
-            self._changed.notify_all()  # whoever waits for a model that has just been removed
+            self._changed.notify_all()  # wakes whoever waits for a model that has just been removed
             return fresh
 
     def _await(self, fresh: dict[str, Model], timeout: float | None) -> None:
@@ -233,7 +233,7 @@ class Manager:
         if not done:
             raise StatusError(errors.DEADLINE_EXCEEDED, f"Not loaded yet: {', '.join(sorted(fresh))}")
         if failed:
-            # TensorFlow Serving has one word for it at the start and another one afterwards.
+            # TensorFlow Serving words this in one way at the start and in another one afterwards.
             kind = "model" if self._started else "servable"
             parts = "".join(f"{{{version} due to error: {version.error}}}, " for version in failed)
             raise StatusError(errors.UNKNOWN, f"{len(failed)} {kind}(s) did not become available: {{{parts}}}")
@@ -404,7 +404,7 @@ def _fingerprint(path: Path) -> tuple:
 
 
 def _versions_on_disk(base: Path) -> dict[int, Path]:
-    """What is named by an integer under `base`. Raises OSError if `base` cannot be read."""
+    """The entries under `base` that have an integer for a name. Raises OSError if `base` cannot be read."""
     found: dict[int, Path] = {}
     for entry in sorted(base.iterdir(), key=lambda entry: (len(entry.name), entry.name)):
         if not (entry.name.isascii() and entry.name.isdecimal()):

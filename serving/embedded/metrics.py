@@ -11,7 +11,7 @@ def _exponential(start: float, factor: float, count: int) -> list[float]:
     return [start * factor**power for power in range(count)]
 
 
-# Of what this server does not have: named, so that a dashboard finds them, and never counted.
+# Metrics of what this server does not have: they are named so that a dashboard finds them, and never counted.
 _MLMD, _LOGGED = f"# TYPE {_PREFIX}mlmd_map gauge", f"# TYPE {_PREFIX}request_log_count counter"
 
 _LATENCY = _exponential(10, 1.8, 33)

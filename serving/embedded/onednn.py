@@ -1,7 +1,7 @@
 """oneDNN's kernels: used where a model convolves.
 
 They run a batch of images twice as fast. A dense model gains nothing by them, and its errors would no longer read as
-TensorFlow Serving's. TensorFlow reads the choice once, when its library is loaded: it is made before, from the files.
+TensorFlow Serving's. TensorFlow reads the choice once, when its library is loaded, so it is made before that, from the models' files.
 """
 
 import logging

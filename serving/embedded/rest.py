@@ -103,7 +103,7 @@ class Rest:
         return self.succeed(body, named.name, "", started)
 
     def _elsewhere(self, path: str) -> Response:
-        """Outside the API there is only the metrics page; a query makes its path another one, and is told so."""
+        """Outside the API there is only the metrics page; with a query its path is another one, and the answer says so."""
         wanted = self.options.metrics_path
         if not wanted or path.partition("?")[0] != wanted:
             return html(404)

@@ -52,7 +52,7 @@ class Signature:
         return found
 
     def check(self, alias: str, tensor: Tensor) -> None:
-        """Refuses a tensor of another type than the signature's, in TensorFlow's words, or of a rank that would end it."""
+        """Refuses a tensor of another type than the signature's, in TensorFlow's words, or of a rank that would end the process."""
         if tensor.dtype != self.inputs[alias]:
             wanted, got = tensors.TYPE_NAMES[self.inputs[alias]], tensors.TYPE_NAMES[tensor.dtype]
             position = sorted(self.inputs).index(alias)
@@ -165,7 +165,10 @@ def _check_files(path: Path) -> None:
 
 
 def _without_patterns(path: Path) -> str:
-    """TensorFlow looks for the variables by a pattern, and would read a name such as `a[b]` as one: from here they may be out of it."""
+    """The path relative to the working directory if it looks like a pattern, else as it is.
+
+    TensorFlow finds the variables by a pattern, and would read a folder such as `a[b]` as a part of it. A relative path may leave it out.
+    """
     return os.path.relpath(path) if re.search(r"[\\\[*?]", str(path)) else str(path)
 
 

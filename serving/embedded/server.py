@@ -278,7 +278,7 @@ class Server:
         try:
             sockets[flag].listen(_BACKLOG)  # uvloop would listen too, but not say that it could not
         except OSError:
-            # Bound here while the model was loading, and by another process as well, which listened first.
+            # While the model was loading, another process bound the port as well, and listened first.
             raise PortTaken(_taken(self._settings["bind_address"], self._settings[flag], flag)) from None
         loop = asyncio.get_running_loop()
         return [await loop.create_server(connection, sock=sockets[flag], backlog=_BACKLOG, ssl=tls)]

@@ -10,7 +10,7 @@ from .grpc import Head
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-_MAX_KEPT, _MAX_KEPT_BYTES = 64, 4096  # blocks whose meaning is kept, and the size of one
+_MAX_KEPT, _MAX_KEPT_BYTES = 64, 4096  # how many blocks are kept with their meaning, and the largest size of one
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _REQUIRED = (b":method", b":scheme", b":path")
 _OF_ONE_CONNECTION = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))

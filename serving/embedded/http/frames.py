@@ -11,7 +11,7 @@ MAX_FRAME = 1 << 20  # the largest that we take: fewer frames for large messages
 MAX_BLOCK = 64 * 1024  # bytes of one call's header fields, packed or not
 MAX_WINDOW = (1 << 31) - 1
 
-# Of each kind: its size, and whether it is about a stream; None for any.
+# For each kind of frame: its size, and whether it is about a stream. None allows any.
 _SHAPES: tuple[tuple[int | None, bool | None], ...] = (
     *((None, True), (None, True), (5, True), (4, True), (None, False)),
     *((None, True), (8, False), (None, False), (4, None), (None, True)),
@@ -29,7 +29,7 @@ class ConnectionFault(Exception):
 
 
 class Allowance:
-    """How much may come that brings nothing on: `burst` at once, and each second `rate` more."""
+    """How much may come that makes no progress: `burst` at once, and `rate` more each second."""
 
     def __init__(self, burst: int, rate: float, clock: Callable[[], float]) -> None:
         self._burst, self._rate, self._clock = burst, rate, clock
@@ -102,7 +102,7 @@ class Reader:
         return len(PREFACE) if self.greeted else 0
 
     def _cut(self, data: bytes, at: int) -> int:
-        """Handles the frames from `at` on; where the first that is not complete begins."""
+        """Handles the frames from `at` on; returns where the first incomplete one begins."""
         end, self._need = len(data), 9
         while self.greeted and end - at >= 9:
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]

@@ -1,4 +1,4 @@
-"""What gRPC lays on HTTP/2: the head of a call, its one message, and how an answer begins and ends."""
+"""What gRPC adds to HTTP/2: the head of a call, its one message, and how an answer begins and ends."""
 
 import zlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # as zlib names the two formats
 
 @dataclass(slots=True, frozen=True)
 class Head:
-    """The header fields of a call that matter. `length` is what content-length says, -1 where it is not sent, -2 where it is none."""
+    """The header fields of a call that matter. `length` is what content-length says, -1 if it is not sent, -2 if it is not valid."""
 
     method: str
     path: str

@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._buffer, self._searched = bytearray(), 0  # so much of it holds no end of a head
+        self._buffer, self._searched = bytearray(), 0  # how much of it has been searched for the end of a head
         self._head: Head | None = None
         self._chunks: Chunks | None = None  # the body of that head, if it comes in chunks
         self._busy = self._full = self._paused = self._closing = self._half_closed = False
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             return
         self._buffer += data
         if self._busy or self._full:
-            # One request ahead may wait; a client that pipelines more is made to.
+            # The next request may wait in the buffer; a client that pipelines more is not read until then.
             if len(self._buffer) > self._server.limits.body + MAX_HEAD and not self._paused:
                 self._paused = True
                 self._transport.pause_reading()

@@ -45,7 +45,7 @@ from .sending import Sender, Stream
 
 MAX_CALLS = 2000  # of one connection: open, or reset by the client and still in work
 MAX_HELD = 256 << 20  # bytes of answers that the client does not take; with more it gets no new calls
-_GIVE_BACK = 1 << 20  # bytes of requests that are done with, before the client's window is widened by them
+_GIVE_BACK = 1 << 20  # bytes of finished requests, from which on the client's window is widened by them
 _REMEMBERED = 1000  # streams that we ended before the client did: what it sends on them until it knows is ignored
 _RESETS, _RESETS_PER_SECOND = 1000, 33  # "rapid reset"; nghttp2's numbers
 _IDLE, _IDLE_PER_SECOND = 10_000, 100  # frames that bring no call on: pings, settings, empty data
@@ -99,8 +99,8 @@ class Connection(asyncio.Protocol):
         self._blocks = Blocks()
         self._streams: dict[int, Stream] = {}
         self._cut: dict[int, None] = {}  # see _REMEMBERED
-        self._last = self._accepted = 0  # streams: the latest that was opened, and that was not refused
-        self._taken = self._done_with = 0  # bytes of our window: of requests, and of those that are done with
+        self._last = self._accepted = 0  # stream numbers: the latest opened, and the latest not refused
+        self._taken = self._done_with = 0  # bytes of our window: taken by requests, and by finished ones
         self._timers: list[asyncio.TimerHandle] = []
 
     # --- the connection's life ---
@@ -149,11 +149,14 @@ class Connection(asyncio.Protocol):
         self._streams.clear()
 
     def go_away(self) -> None:
-        """Asks the client to take its next calls elsewhere, and leaves once it has heard so: what it sends until then is answered."""
+        """Asks the client to take its next calls elsewhere, and leaves when it has echoed the ping, or a second later.
+
+        The echo says that the client has read our GOAWAY. What it sends until then is answered.
+        """
         if self._closed or self._warned:
             return
         self._warned = True
-        # RFC 9113, 6.8: the highest number there is, before the last stream is known.
+        # RFC 9113, 6.8: the last stream is not known yet, so the highest number there is stands for it.
         goodbye = frame(GOAWAY, 0, 0, struct.pack(">II", MAX_WINDOW, NO_ERROR))
         self._transport.write(goodbye + frame(PING, 0, 0, _FAREWELL))
         self._timers.append(asyncio.get_running_loop().call_later(_FAREWELL_SECONDS, self._leave))
@@ -253,7 +256,7 @@ class Connection(asyncio.Protocol):
             self._on_request(stream)
 
     def _on_stray_data(self, number: int, size: int) -> None:
-        """Data where none may come any more."""
+        """Data on a stream that takes none any more."""
         if number > self._last or not number % 2:
             raise ConnectionFault(PROTOCOL)
         self._idle.spend()
@@ -262,7 +265,7 @@ class Connection(asyncio.Protocol):
             self._reset(number, STREAM_CLOSED)
 
     def _give_back(self, size: int) -> None:
-        """Lets the client send as much again as a request that is done with took."""
+        """Widens the client's window by what a finished request took."""
         self._done_with += size
         if self._done_with >= _GIVE_BACK:
             self._transport.write(code_frame(WINDOW, 0, self._done_with))

@@ -1,7 +1,8 @@
 """Requests of HTTP/1: the head, the framing of the body, and chunks.
 
-What the event server under TensorFlow Serving takes is taken (a lone line feed ends a line of the head), what it refuses is refused in its
-way. The exception is what two readers could frame differently, and so a client behind a proxy use to speak for another: that is 400.
+This module takes what the event server under TensorFlow Serving takes (a lone line feed ends a line of the head), and refuses in its way
+what it refuses. The exception is a request that two readers could frame differently: it gets 400, since a client behind a proxy could use
+it to speak for another.
 """
 
 import re
@@ -22,7 +23,7 @@ _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 _LENGTH = re.compile(r"[0-9]{1,99}")
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;[^\r\n]*)?")
 _MAX_CHUNK_LINE = 1024
-_SINGLE = ("content-length", "transfer-encoding", "host")  # twice with two values: who is to be believed?
+_SINGLE = ("content-length", "transfer-encoding", "host")  # two values are refused: a proxy may go by the other
 
 
 @dataclass(slots=True)
@@ -156,7 +157,7 @@ class Chunks:
 
 
 def _line(buffer: bytearray, limit: int) -> bytes | None:
-    """The next line, which only CR and LF together may end: a lone one has been read as an end, and as none."""
+    """The next line. Only CR and LF together may end it, since readers differ on whether a lone one does."""
     end = buffer.find(b"\n", 0, limit + 2)
     if end < 0:
         if len(buffer) >= limit + 2:

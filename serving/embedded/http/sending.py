@@ -95,7 +95,7 @@ class Sender:
         stream.window -= size
 
     def widen(self, size: int) -> list[Stream]:
-        """The client takes `size` bytes more on the connection; the streams whose answers ended by that."""
+        """The client takes `size` bytes more on the connection; returns the streams whose answers are now sent."""
         self.window += size
         if self.window > MAX_WINDOW:
             raise ConnectionFault(FLOW_CONTROL)
@@ -107,7 +107,7 @@ class Sender:
         return ended
 
     def resize(self, initial: int, streams: list[Stream]) -> list[Stream]:
-        """The client gives each stream another window; the streams whose answers ended by that."""
+        """The client gives each stream another window; returns the streams whose answers are now sent."""
         if initial > MAX_WINDOW:
             raise ConnectionFault(FLOW_CONTROL)
         for stream in streams:

@@ -1,6 +1,6 @@
 """The fast way through a large array of numbers, the usual body of a `:predict` request.
 
-A regular nested array is told by its brackets and commas alone. They are compared as bytes with what the shape implies,
+A regular nested array is recognised by its brackets and commas alone. They are compared as bytes with what the shape implies,
 and the numbers between them are read as one flat list: nothing is built for the inner lists, of which an image has one
 per pixel. Whatever is not such a request (strings, objects, ragged rows, errors) goes the general way.
 """
@@ -67,7 +67,7 @@ def parse_array(text: bytes) -> Numbers | None:
     if shape is None or brackets != _structure(shape):
         return None
     try:
-        # Blanks for brackets: two numbers with only a bracket between them are an error here, as they should be.
+        # Brackets become blanks: two numbers with only a bracket between them are then an error, as they should be.
         values = orjson.loads(b"[" + text.translate(_TO_BLANK) + b"]")
     except orjson.JSONDecodeError:
         return None
@@ -88,7 +88,7 @@ def _shape(brackets: bytes) -> tuple[int, ...] | None:
         return None
     sizes, closing, count = [], depth, 1
     for level in range(1, depth + 1):
-        # Up to the first run of `level` closing brackets lie the first list of that level and all before it.
+        # The first list of that level ends at the first run of `level` closing brackets.
         end = brackets.find(b"]" * level, closing)
         if end < 0:
             return None

@@ -20,7 +20,7 @@ from .text import text, type_name
 
 ROW, COLUMN = "row", "column"
 
-# What a JSON number must lie in for each type; TensorFlow Serving reads the small ones as 32 bits, and they wrap.
+# The range of a JSON number for each type. TensorFlow Serving reads the small types as 32 bits, and they wrap.
 _INTEGER_RANGES = {
     types_pb2.DT_INT32: (-(1 << 31), (1 << 31) - 1),
     types_pb2.DT_INT16: (-(1 << 31), (1 << 31) - 1),
