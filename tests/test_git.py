@@ -369,7 +369,8 @@ def test_a_checkout_of_another_user_is_told(fork: Fork, tmp_path: Path) -> None:
     os.chown(fork.root, 12345, -1)
     expected = f"error: git reads nothing here: {fork.root} belongs to another user of this machine\n"
     for arguments in (["promote", "dev"], ["doctor"]):
-        assert expected.strip().removeprefix("error: ") in fork.run(*arguments).err
+        said = fork.run(*arguments)
+        assert expected.strip().removeprefix("error: ") in said.out + said.err
     assert f"git config --global --add safe.directory '{fork.root}'" in refused(fork, "promote", "dev")
 
 

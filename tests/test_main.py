@@ -16,7 +16,6 @@ WITHOUT_TENSORFLOW = [
     ["status", "local"],
     ["history", "local"],
     ["verify", "local"],
-    ["doctor"],
     ["down"],
     ["deploy", "local"],
 ]
