@@ -20,7 +20,6 @@ class Settings:
     """What a fork may set; each field's comment stands beside it in pyproject.toml."""
 
     models: list[str]
-    retired: list[str] = field(default_factory=list)
     rest_port: int = 8501
     grpc_port: int = 8500
     image: str = ""
@@ -29,6 +28,7 @@ class Settings:
     tensorflow: str = "cpu"
     ready_timeout_seconds: int = 300
     attestation: str = "where-possible"
+    retired: list[str] = field(default_factory=list)
     environments: dict = field(default_factory=dict)
 
     def context(self, environment: str) -> str:
