@@ -33,7 +33,7 @@ VERBS = [  # in the order of the pipeline
         "test",
     ),
 ]
-STEPS = [  # what only the workflows call, and who looks into why one of them failed
+STEPS = [  # for the workflows, and for whoever looks into a failed one
     *("scope", "report", "conclude"),
     *("find", "attestation", "changed", "connect", "publish"),
     *("refresh", "propose", "ledgers", "drift", "preview"),
@@ -41,7 +41,7 @@ STEPS = [  # what only the workflows call, and who looks into why one of them fa
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one verb. Returns 0; 1 your turn (an error that says what to do next), 130 Ctrl-C, 3 a bug in the pipeline."""
+    """Runs one verb. Returns 0 for success, 1 for an error that says what to do next, 3 for a bug in the pipeline, 130 for Ctrl-C."""
     try:
         machine.settle()
         return _run(arguments)
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         print("\ninterrupted: nothing is half-written; the same command again goes on", file=sys.stderr)
         return 130
     except Exception as error:
-        theirs = faults.told(error)  # of a model file that this very process runs
+        theirs = faults.told(error)  # a fault of a model file that this process runs
         return _report(theirs) if theirs else _report_bug(arguments)
 
 
@@ -74,7 +74,7 @@ def _run(arguments: list[str]) -> int:
     requirements.ensure(getattr(module, "NEEDS", "base"))
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # notes on the processor and on its own protos; what matters is raised
+    )  # TensorFlow's notes on the processor and on its protos; errors are raised
     return module.run(**options)
 
 
@@ -102,7 +102,7 @@ def _help() -> str:
 
 
 def _summary(verb: str) -> str:
-    """The first line of the verb's docstring, read rather than imported: that is all the help needs of each."""
+    """The first line of the verb's docstring, read and not imported: the help needs no more."""
     file = Path(__file__).parents[1] / f"{_module(verb).replace('.', '/')}.py"
     text = file.read_text()
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]

@@ -1,7 +1,7 @@
 """Load on a server of your own: requests a second, p50 and p99 of each model's first example, by REST and by gRPC; errors are exit 1
 
-Of `local`; or of any server of the newest export, by its addresses. The client takes its share of this computer: where the server is
-here too, the figures are of both.
+The server is `local`, or any server of the newest export, by its addresses. The client uses CPU as well: where the server runs on this
+computer too, the figures measure both.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Puts into the ledger that RELEASE must go nowhere any more: promote, deploy and rollback refuse it from then on
 
-It changes no cluster: where the release serves, it serves on, and is said.
+It changes no cluster: a release that serves goes on serving, and the verb says where.
 """
 
 import argparse

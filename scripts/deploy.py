@@ -1,7 +1,7 @@
 """Deploys to ENV what its overlay says, verifies it, and puts the release before it back if it fails
 
-`local` takes the newest export. An environment of k8s/overlays takes what is committed there: the changes are tried and shown, applied,
-waited for with the reason if a pod cannot start, and verified on every pod. What is not rendered any more is then pruned.
+`local` takes the newest export. An environment of k8s/overlays takes what is committed there: the changes are tried, shown and applied, and
+every pod is verified. If a pod cannot start, the verb says why. Objects that are not rendered any more are pruned last.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What `deploy ENV` would change in the cluster; or, with --against, what changed in its manifests since a git revision
 
-The second needs no cluster. Exit 0 whether or not there is a difference.
+--against needs no cluster. Exit 0 whether or not there is a difference.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Looks at this machine, the settings, the models and the fork, and says everything that is missing, each with its remedy
 
-What concerns the fork is read by `gh`, where that is installed and logged in. A line with – (off, in a pipe) is no defect.
+`gh` reads the state of the fork, where it is installed and logged in. A line with – (off, in a pipe) is no defect.
 """
 
 import sys
@@ -26,7 +26,7 @@ def run() -> int:
 
 
 def _findings(check: FunctionType) -> Iterator[Finding]:
-    """What a check finds; one that fails is a finding too, and does not keep the others from being made."""
+    """What a check finds. A check that fails is a finding too, and the others still run."""
     try:
         yield from check()
     except YourTurn as error:

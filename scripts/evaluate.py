@@ -39,7 +39,7 @@ def run(model: list[str] | None, against: list[str] | None) -> int:
 
 
 def _read_served(environment: str) -> Release | None:
-    """What the ledger of `environment` says is served, with its files. Raises YourTurn where they cannot be had."""
+    """The release in the ledger of `environment`, with its files. Raises YourTurn if they are not available."""
     target = lookup.find(environment)
     label = target.ledger()
     return served.with_models(target.find(label).release) if label else None

@@ -36,7 +36,7 @@ def _next(environment: str) -> str:
 
 
 def _settled(entries: list[Entry]) -> list[Entry]:
-    """Without the starts that came to an end; one that did not was interrupted."""
+    """The entries without the starts that were finished; any other start was interrupted."""
     pairs = itertools.pairwise([*entries, None])
     return [entry for entry, after in pairs if entry and (entry.outcome != "started" or not _ends(entry, after))]
 

@@ -1,7 +1,7 @@
 """Sets the few settings that a fork may want, in pyproject.toml; without options it asks. Nothing needs it, twice changes nothing
 
-Only the values change: comments, order and every other line stay. What a release serves, where its image goes, and which cluster an
-environment is; all else has its default there, with a comment.
+Only the values change: comments, order and every other line stay. The verb sets the models of a release, the place of its image, and the
+cluster of each environment; every other setting has a default there, with a comment.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from scripts.workspace.settings import Settings
 
 IMAGE = re.compile(
     r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
-)  # the distribution specification's, with a registry
+)  # an image's name by the distribution specification, with a registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def run(model: list[str] | None, image: str | None, context: list[str] | None) -
 
 
 def _ask(present: Settings) -> tuple[list[str], str, dict[str, str]]:
-    """Enter keeps what is set."""
+    """Asks for each setting; Enter keeps the present value."""
     console.say("Enter keeps what stands in brackets.")
     models = _answer("models, by spaces", " ".join(present.models)).split()
     image = _answer(f"image (empty: {images.name()})" if not present.image else "image", present.image)
@@ -86,7 +86,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _checked(
     present: Settings, model: list[str] | None, image: str | None, contexts: dict[str, str]
 ) -> Callable[[Any], None]:
-    """What is to be set, on the parsed table. Raises YourTurn for a value that no verb could use."""
+    """The settings to write, validated on the parsed table. Raises YourTurn for a value that no verb could use."""
     if model:
         models.chosen(model)
     if image and not IMAGE.fullmatch(image):

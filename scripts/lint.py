@@ -21,14 +21,14 @@ BIN = Path(sys.executable).parent  # where the locked tools are
 
 @dataclass(frozen=True)
 class Check:
-    """A program and its arguments; `files` are patterns, of which `but` is none; where nothing matches there is nothing to check."""
+    """A program and its arguments; `files` are patterns, without `but`; if no file matches, there is nothing to check."""
 
     command: tuple[str, ...]
     files: tuple[str, ...] = ()
     but: str = ""
-    locked: bool = True  # else it may be missing
-    fast: bool = False  # a commit can wait for it
-    fix: tuple[str, ...] = ()  # the same program's words that mend what it finds
+    locked: bool = True  # else the program may be missing
+    fast: bool = False  # fast enough to run before each commit
+    fix: tuple[str, ...] = ()  # arguments with which the program mends its findings
 
     def words(self) -> list[str]:
         found = [str(path) for pattern in self.files for path in sorted(Path().glob(pattern)) if path.is_file()]
@@ -94,7 +94,7 @@ def _fix(name: str) -> None:
 
 
 def check(name: str, online: bool = False) -> bool:
-    """Runs one check and says its result. Returns False if it found something; a tool that is not there finds nothing."""
+    """Runs one check and says its result. Returns False if it found something; a missing tool finds nothing."""
     check = CHECKS[name]
     program = check.program()
     if not program and not check.locked:

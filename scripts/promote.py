@@ -1,9 +1,8 @@
 """Writes a release into the overlay of ENV: the image's digest and release.json, as one commit
 
-The release is that of the environment before ENV in the order of pyproject.toml, or of --from, or any that a ledger knows by --release;
-for the first environment, the candidate that `push` has brought to the registry. Nothing is built again, and no cluster is asked:
-`deploy` does that. With --publish the commit is made on top of origin's branch: pushed there, or proposed as a pull request, as the
-settings say.
+The release is that of the environment before ENV in the order of pyproject.toml, or of --from; --release takes any that a ledger knows. The
+first environment takes the candidate that `push` has brought to the registry. Nothing is built again, and no cluster is asked: `deploy`
+does that. With --publish the commit is made on top of origin's branch, and pushed there or proposed as a pull request, as the settings say.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def run(
     if after and closed and by == "commit":
         console.say(f"  skipped    {closed}; then ./pipeline promote {environment}")
         return 0
-    if not (after and by == "pull-request"):  # a proposal may wait for the door to open: its check says so
+    if not (after and by == "pull-request"):  # a proposal may be made during a freeze: its check says so
         door.refuse(environment, "promote", override)
     entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason, override=override if closed else "")
     if publish:

@@ -1,7 +1,7 @@
 """Protects the main branch on GitHub by .github/rulesets/main.json: the check `ci`, a review, no force push; twice changes nothing
 
-Asks GitHub by `gh`, as an administrator of the repository. Where the variable PIPELINE_APP_ID names a GitHub App, that App may pass: then
-the pipeline commits its ledger directly, and otherwise by a pull request.
+It uses `gh`, as an administrator of the repository. If the variable PIPELINE_APP_ID names a GitHub App, that App may bypass the rules: the
+pipeline then commits its ledger directly, and otherwise by a pull request.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def _app() -> int | None:
 
 
 def _number_of(client: str) -> int:
-    """As the organization's administrators see it."""
+    """The App's number by its client id; only the organization's administrators can read it."""
     owner = gh.repository().partition("/")[0].lower()
     with contextlib.suppress(Refused):
         installed = fork.get_anywhere(f"orgs/{owner}/installations?per_page=100")["installations"]
@@ -69,7 +69,7 @@ def _number_of(client: str) -> int:
 
 
 def _find(name: str) -> dict[str, Any] | None:
-    """The ruleset of this repository so called, whole: the list has only its head."""
+    """The complete ruleset called `name`: GitHub's list has only its head."""
     for ruleset in gh.api("GET", "rulesets?per_page=100"):
         if ruleset["name"] == name and ruleset.get("source_type", "Repository") == "Repository":
             return gh.api("GET", f"rulesets/{ruleset['id']}")
@@ -77,7 +77,7 @@ def _find(name: str) -> dict[str, Any] | None:
 
 
 def _is_same(here: Any, wanted: Any) -> bool:
-    """Whether GitHub has all that is wanted; it adds defaults of its own to what it was given, and keeps no order."""
+    """Whether GitHub's ruleset has everything wanted; GitHub adds its own defaults, and keeps no order."""
     if isinstance(wanted, dict):
         return isinstance(here, dict) and all(key in here and _is_same(here[key], wanted[key]) for key in wanted)
     if isinstance(wanted, list):

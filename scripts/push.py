@@ -1,6 +1,6 @@
 """Pushes the tested image to the registry and writes its digest into release.json; twice is a no-op
 
-With it go what belongs to it: the LiteRT files, each an artifact of its own, and the models where they are a volume.
+The LiteRT files are pushed as well, each as an artifact of its own, and so are the models if they are a volume.
 """
 
 import argparse

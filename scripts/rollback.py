@@ -1,7 +1,7 @@
 """Puts an earlier release back in ENV: the one that served before, or --to any that ever did
 
-The release comes back, and with it all that decides its answers; the manifests around it stay those of today (a network policy, the number
-of pods), unless --with-manifests says otherwise.
+The release comes back with everything that decides its answers. The manifests around it (a network policy, the number of pods) stay
+today's, unless --with-manifests is given.
 """
 
 import argparse

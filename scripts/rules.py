@@ -1,7 +1,7 @@
 """The alerting rules of all environments, or of ENV, as a plain file for a Prometheus without the operator
 
-What the component monitoring brings to a cluster as PrometheusRules, with the objectives and the ledger of HEAD. Print it again after a
-promotion: which release should answer is part of it.
+These are the PrometheusRules of the component monitoring, with the objectives and the ledger of HEAD. Print them again after a promotion:
+they name the release that should answer.
 """
 
 import argparse
@@ -21,9 +21,9 @@ def run(environments: list[str]) -> int:
 
     for name in environments:
         overlays.check(name)
-    names = environments or list(overlays.released()) or overlays.names()  # what was never promoted is not down
+    names = environments or list(overlays.released()) or overlays.names()  # without a promotion nothing is down
     rendered = {name: rendering.render(name, "HEAD", None, component=COMPONENT) for name in names}
     writer = YAML()
-    writer.width = 1000  # an expression is a line
+    writer.width = 1000  # one line for each expression
     writer.dump(objectives.plain(rendered), sys.stdout)
     return 0

@@ -20,7 +20,7 @@ def run(environment: str, json: str | None) -> int:
         return 0
     try:
         status = state.read(target)
-    except YourTurn as error:  # no answer is no agreement
+    except YourTurn as error:  # without an answer there is no agreement
         console.write_json(json, state.unknown(environment, configured=True, problems=[error.problem]))
         raise
     if console.write_json(json, status):

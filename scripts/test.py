@@ -7,7 +7,7 @@ NEEDS = "dev"
 PASSES_ON = True  # unknown options are pytest's
 
 
-# Three, of which two train while one waits for a cluster. Parts begin in the order of tests/conftest.py, the longest first.
+# Three processes: two train while one waits for a cluster. Parts begin in the order of tests/conftest.py, the longest first.
 WHOLE = ["--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder"]
 
 

@@ -18,7 +18,7 @@ from scripts.workspace import checkout, console, files, requirements
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "train"
-LONG = 200  # characters of a request that one still wants to see on a terminal
+LONG = 200  # characters of a request: a longer one is not shown on a terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(model: list[str] | None, cluster: bool) -> int:
             release = _reusable(modules) or _make(modules)
         except BaseException:
             if started and not here.ledger():
-                here.stop()  # it has nothing to serve
+                here.stop()  # the server has nothing to serve
             raise
         _contain(release)
         _deliver(here, release)
@@ -51,7 +51,7 @@ def run(model: list[str] | None, cluster: bool) -> int:
 
 
 def _reusable(modules: list[str]) -> Release | None:
-    """The release exported last, if nothing that decides its answers has changed; but not a dirty one of what is committed now."""
+    """The last exported release, if nothing that decides its answers has changed; not a dirty one once its changes are committed."""
     try:
         release = releases.read()
         release.check_files()
@@ -64,7 +64,7 @@ def _reusable(modules: list[str]) -> Release | None:
 
 
 def _make(modules: list[str]) -> Release:
-    """Each stage that is due: judging again trains nothing."""
+    """Runs only the stages that are due: a change of the judging trains nothing."""
     untrained = [module for module in modules if not _is_done("train", module, "history.json")]
     if due := [
         module for module in modules if module in untrained or not _is_done("evaluate", module, "evaluation.json")
@@ -79,7 +79,7 @@ def _make(modules: list[str]) -> Release:
 
 
 def _is_done(verb: str, module: str, file: str) -> bool:
-    """Whether `file` is of this very code; else says what changed."""
+    """Whether `file` was made by the present code; if not, says what changed."""
     try:
         done = models.record(module, file, verb).get("passed", True)
     except YourTurn as error:
@@ -92,7 +92,7 @@ def _is_done(verb: str, module: str, file: str) -> bool:
 
 
 def _contain(release: Release) -> None:
-    """The image and its tests, where there is an engine and the base image can be had; else says why not."""
+    """Builds and tests the image, if there is an engine and the base image is available; else says why not."""
     try:
         engine.client()
         images.find_base()
@@ -124,13 +124,13 @@ def _deliver(here: Local, release: Release) -> None:
 
 
 def _deploy_on_node() -> None:
-    """The way to an environment, by the verbs that a workflow runs: push, promote, deploy."""
+    """Deploys to the node by the same verbs as a workflow: push, promote, deploy."""
     requirements.ensure(node.NEEDS)
     kubeconfig = str(node.start().absolute())
     os.environ["KUBECONFIG"] = kubeconfig
     kubectl.apply("k8s/admission")
     pushing.push(releases.read(), dirty=True)
-    release = releases.read()  # with the place that it was pushed to
+    release = releases.read()  # read again, for the place that push has noted
     promotion.commit("dev", release, Entry(entries.now(), "promote", release.label, "promoted", "up --cluster"))
     deployment.deploy("dev")
     console.say(f"\ndev runs on it: export KUBECONFIG={kubeconfig}; ./pipeline status dev")
@@ -142,7 +142,7 @@ def _rows(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say_how_to_ask(here: Local, release: Release) -> None:
-    """A curl line that works when pasted: the row format where the model has one input, else the column format. A long body is a file."""
+    """A curl line that works when pasted: the row format if the model has one input, else the column format. A long body goes to a file."""
     endpoint = here.endpoint()
     for model in release.models:
         url = f"http://localhost:{endpoint.rest_port}/v1/models/{model['name']}:predict"

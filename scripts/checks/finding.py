@@ -6,6 +6,6 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Finding:
     subject: str
-    state: str  # ok, missing, or off: not there, and not needed
+    state: str  # ok; missing; or off: absent, and not needed
     text: str
     remedy: str = ""

@@ -15,9 +15,9 @@ from scripts.ledger import overlays
 from scripts.release import images
 from scripts.workspace import remote
 
-# GitHub gives repositories that were made or renamed from this day on a subject with numbers, which no later owner of the name can have.
+# Repositories made or renamed since this day have a subject with numbers, which no later owner of the name can have.
 IMMUTABLE_FROM = datetime.datetime(2026, 7, 15, tzinfo=datetime.UTC)
-PREVIEW = "preview"  # the environment of every pull request, so that it is open to any branch
+PREVIEW = "preview"  # the environment of all pull requests: open to any branch
 MAIN = "main"  # the branch that the workflows name
 SWITCHES = {
     "DRIFT": "the state of each environment, every night",
@@ -60,7 +60,7 @@ def _unread(subject: str, refused: Refused) -> Finding:
 
 
 def _offline() -> Iterator[Finding]:
-    """What the folder itself tells, so that a cloud's trust can be prepared without gh."""
+    """What the folder itself says: enough to prepare a cloud's trust without gh."""
     if name := remote.on_github():
         yield Finding("image", "ok", images.name())
         owner, repository = name.split("/")
@@ -69,7 +69,7 @@ def _offline() -> Iterator[Finding]:
 
 
 def _names_on_github() -> list[str]:
-    """An environment each for the overlays, and one for all previews where there are any."""
+    """One environment for each overlay, and one for all previews if there are any."""
     previews = [PREVIEW] if _repository_variables().get("PREVIEW") == "true" else []
     return [*overlays.names(), *previews]
 
@@ -105,7 +105,7 @@ def _pull_requests() -> Iterator[Finding]:
 
 
 def _issues() -> Iterator[Finding]:
-    """A fork begins without them."""
+    """Whether issues are enabled: in a new fork they are not."""
     if fork.get("")["has_issues"]:
         yield Finding("issues", "ok", "on: drift reports there")
     elif _repository_variables().get("DRIFT") == "true":
@@ -227,7 +227,7 @@ def _environment(name: str) -> Iterator[Finding]:
 
 
 def _without_environments(name: str) -> Iterator[Finding]:
-    """A private repository on the free plan: what holds for every environment is what the repository has."""
+    """A private repository on the free plan has no environments: its own variables and secrets hold for all."""
     text = "the plan has no environments in a private repository: its variables and secrets hold for every environment, and nobody reviews"
     yield Finding(f"environment {name}", "off", text)
     variables = _repository_variables()
@@ -235,13 +235,13 @@ def _without_environments(name: str) -> Iterator[Finding]:
 
 
 def _repository_variables() -> dict[str, str]:
-    """Those of the repository before those of its organization."""
+    """The repository's variables override its organization's."""
     paths = ["actions/organization-variables", "actions/variables"]
     return {variable["name"]: variable["value"] for path in paths for variable in _listed_or_none(path)}
 
 
 def _variables(environment: str) -> dict[str, str]:
-    """What a job of that environment sees as `vars`: its own come first."""
+    """What a job of that environment sees as `vars`: the environment's own override the repository's."""
     own = _listed_or_none(f"environments/{environment}/variables")
     return _repository_variables() | {variable["name"]: variable["value"] for variable in own}
 
@@ -256,7 +256,7 @@ def _listed_or_none(path: str) -> list[dict[str, Any]]:
 
 
 def _cluster(name: str, provider: str, variables: dict[str, str], scope: str = "environment") -> Iterator[Finding]:
-    """Of the environment's own variables and secrets, or, with an empty `scope`, of the repository's."""
+    """Checks the environment's own variables and secrets; with an empty `scope`, the repository's."""
     where = f" --env {name}" if scope else ""
     subject, set_it = f"environment {name}", f"gh variable set{where}"
     if not provider:

@@ -70,7 +70,7 @@ def _model_files() -> Iterator[Finding]:
 
 
 def _rehearsed(modules: list[str]) -> Iterator[Finding]:
-    """What `train` checks before it trains, where there is what that takes."""
+    """What `train` checks before it trains; only that the files parse where its packages are missing."""
     if not requirements.is_synced("train"):
         yield from (Finding("model", "ok", f"model/{module}.py can be parsed; train checks more") for module in modules)
         return
@@ -83,7 +83,7 @@ def _rehearsed(modules: list[str]) -> Iterator[Finding]:
 
 
 def _gpu() -> Iterator[Finding]:
-    """Asked for by an overlay, and a server that can use it: the one is no use without the other."""
+    """If an overlay asks for a GPU, the server must be one that can use it."""
     asking = [path for path in sorted(Path("k8s/overlays").glob("*/kustomization.yaml")) if GPU in path.read_text()]
     if asking and not re.search(r":[^@]+-gpu\b", images.base()):
         text = f"{asking[0].parent} asks for a GPU, and serving/Dockerfile names a server that uses none"
@@ -102,7 +102,7 @@ def _ports() -> Iterator[Finding]:
 
 
 def _engine_of_docker() -> Iterator[Finding]:
-    """Not needed for the journey without containers, and so never missing."""
+    """The Docker engine is never `missing`: the journey works without containers."""
     try:
         client = engine.client()
     except YourTurn as error:
@@ -117,7 +117,7 @@ def _engine_of_docker() -> Iterator[Finding]:
 
 
 def _base_image() -> Iterator[Finding]:
-    """What a release's image is built on; asked only where an engine answers."""
+    """The base image of a release; checked only where an engine answers."""
     try:
         name, words = images.base(), images.stand_in(images.base())
         there = engine.find(name)

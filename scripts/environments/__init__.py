@@ -1,1 +1,1 @@
-"""What does run in each environment; how a release is brought there, proven, and put back."""
+"""What runs in each environment; how a release is brought there, verified, and put back."""

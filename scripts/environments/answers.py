@@ -1,4 +1,4 @@
-"""Whether every server of an environment answers as its release should; and a way to one that is broken is no answer of it."""
+"""Whether every server of an environment answers as its release should. A broken connection says nothing of the server."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ from scripts.environments.target import Environment
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
-AT_ONCE = 16  # servers that are asked at the same time; the others cost nothing meanwhile
-PATIENCE_SECONDS = 30  # with ways to servers that break, through no fault of theirs
+AT_ONCE = 16  # servers that are asked at the same time
+PATIENCE_SECONDS = 30  # with connections that break through no fault of the servers
 
 
 def verify(environment: Environment, release: Release) -> str:
@@ -29,9 +29,9 @@ def verify(environment: Environment, release: Release) -> str:
 
 
 def ask(environment: Environment, release: Release) -> tuple[list[str], int]:
-    """Everything that is wrong with the answers, in words, and how many servers gave some.
+    """Everything that is wrong with the answers, in words, and how many servers answered.
 
-    Raises YourTurn where one could not be asked: its node, or the API server on the way to it, does not answer.
+    Raises YourTurn if a server could not be asked: its node, or the API server on the way to it, does not answer.
     """
     deadline, found = time.monotonic() + PATIENCE_SECONDS, {}
     while True:
@@ -50,7 +50,7 @@ def ask(environment: Environment, release: Release) -> tuple[list[str], int]:
 
 
 def _ask_all(endpoints: list[Endpoint], release: Release) -> dict[str, list[str]]:
-    """What is wrong with each, by its name; without those to which the way broke."""
+    """What is wrong with each endpoint, by name; without those whose connection broke."""
 
     def problems(endpoint: Endpoint) -> list[str]:
         return [f"{endpoint.name}: {p}" if endpoint.name else p for p in verification.problems(endpoint, release)]

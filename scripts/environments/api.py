@@ -1,6 +1,6 @@
-"""The API server of one cluster: requests as JSON, its refusals in words, its short absences waited out.
+"""The API server of one cluster: requests as JSON, refusals in words, short outages waited out.
 
-`kubernetes` brings the credentials (kubeconfig, exec plugins of the clouds) and the connection; its model classes are not used.
+The package `kubernetes` brings the credentials (kubeconfig, exec plugins of the clouds) and the connection; its model classes are not used.
 """
 
 import json
@@ -18,14 +18,14 @@ from scripts.workspace.errors import YourTurn
 MANAGER = "pipeline"  # owns the fields it applies; others' are left alone
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 ABSENT_SECONDS = 60  # how long an API server that has answered may be away: an upgrade of a control plane takes less
-FIRST_SECONDS = 3  # how long one that never did may fail: a wrong address is told soon
-UNKNOWN_SECONDS = 5  # how long it may not know us: an authentication webhook that stumbles is asked again
+FIRST_SECONDS = 3  # how long one that never answered may fail: a wrong address shows soon
+UNKNOWN_SECONDS = 5  # how long it may reject our credentials: an authentication webhook may fail once
 WATCH_SECONDS = 60  # of one watch; then a new one
-STUMBLES = (429, 500, 502, 503, 504)  # of the server, and not about what it was asked
+STUMBLES = (429, 500, 502, 503, 504)  # faults of the server, not of the request
 
 
 class Unreachable(Exception):
-    """No answer, or none that says anything of what was asked; the message says why. `pause`: seconds until it is asked again."""
+    """The API server gave no answer, or none about the request; the message says why. `pause`: seconds until the next attempt."""
 
     def __init__(self, problem: str, pause: float = 0.5):
         super().__init__(problem)
@@ -71,7 +71,7 @@ class Api:
         return self.request("PATCH", path, manifest, "application/apply-patch+yaml", **query)
 
     def delete(self, path: str, body: dict[str, Any]) -> None:
-        """Twice is once: the answer to the first may have been lost."""
+        """Deletes an object. One that is gone is no error: the answer to a first request may have been lost."""
         try:
             self.request("DELETE", path, body)
         except ClusterRefusal as error:
@@ -79,7 +79,7 @@ class Api:
                 raise
 
     def path(self, api_version: str, kind: str, namespace: str, name: str) -> str:
-        """Of an object; asks the API server which resource a kind is. Raises YourTurn where it knows no such kind."""
+        """The path of an object; the API server says which resource a kind is. Raises YourTurn if it knows no such kind."""
         resource = self._kinds(api_version).get(kind)
         if not resource:
             problem = f"the cluster of {self.environment} knows no {kind} of {api_version}"
@@ -92,7 +92,7 @@ class Api:
         query |= {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
         response = self._once("GET", path, None, "", query, stream=True)
         try:
-            if response.status in (*STUMBLES, 401):  # the list that follows is asked patiently, and by whom we are then
+            if response.status in (*STUMBLES, 401):  # the list that follows is retried, with renewed credentials
                 raise Unreachable(f"HTTP {response.status}")
             if response.status >= 400:
                 raise ClusterRefusal(response.status, _status(response.read()))
@@ -107,7 +107,7 @@ class Api:
         return self._resources[api_version]
 
     def _patiently(self, method: str, path: str, body: Any, kind: str, query: dict[str, str]) -> bytes:
-        """Once the server has answered, it is given a minute to come back: every request made here may be made twice."""
+        """Retries for a minute once the server has ever answered: every request made here may be made twice."""
         begin, waited = time.monotonic(), False
         while True:
             renewals, pause = self.credentials.renewals, 0.5
@@ -133,7 +133,7 @@ class Api:
         self._answered = True
         if response.status in STUMBLES:
             raise Unreachable(str(_status(response.data).get("message") or f"HTTP {response.status}"), _pause(response))
-        # Where anonymous requests are allowed, a certificate that is not accepted makes one of them.
+        # Where anonymous requests are allowed, a request with a rejected certificate counts as anonymous.
         if response.status == 401 or (response.status == 403 and b"system:anonymous" in response.data):
             raise Unknown
         if response.status >= 400:
@@ -170,7 +170,7 @@ class Api:
 
 
 def _pause(response) -> float:
-    """Seconds until it is asked again; it may wish for more than the usual."""
+    """Seconds until the next attempt; the server may ask for more than the usual."""
     wish = response.headers.get("Retry-After", "")
     return min(float(wish), 10) if wish.isdigit() and wish != "0" else 0.5
 
@@ -191,7 +191,7 @@ def _whole(data: bytes) -> dict[str, Any]:
 
 
 def _lines(response) -> Iterator[bytes]:
-    """Of a stream, each as soon as it is whole."""
+    """The lines of a stream, each as soon as it is complete."""
     import urllib3
 
     rest = b""
@@ -208,7 +208,7 @@ def _group(api_version: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    """The innermost words: urllib3 wraps them thrice."""
+    """The innermost message: urllib3 wraps it three times."""
     text = " ".join(str(error).split())
     if "RemoteDisconnected" in text or "IncompleteRead" in text:
         return "it has cut the connection"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from scripts.workspace.errors import YourTurn
 
 TIMEOUT_SECONDS = (
-    30  # of one answer: far beyond any model that one waits for, so that a hung server is an error and not a hung job
+    30  # for one answer: far more than any model needs, so that a hung server is an error and not a hung job
 )
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 # dtype: (number in TensorFlow's DataType, field of the tensor that holds such values)
@@ -39,12 +39,12 @@ class NoAnswer(Exception):
 
 
 class Way(Protocol):
-    """How a server is reached that has no ports on this computer."""
+    """A connection to a server that has no ports on this computer."""
 
-    trouble: str  # why it cannot be; empty
+    trouble: str  # why the server cannot be reached; empty if it can
 
     def open(self) -> AbstractContextManager[tuple[int, int]]:
-        """The ports here that lead to its own."""
+        """The local ports that lead to the server's own."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Endpoint:
 
     @contextmanager
     def connected(self) -> Generator["Endpoint"]:
-        """The same with one connection for REST and one for gRPC, for one thread that asks much."""
+        """The same endpoint with one kept connection for REST and one for gRPC, for one thread with many requests."""
         ports = self.way.open() if self.way else nullcontext((self.rest_port, self.grpc_port))
         with ports as (rest, grpc), closing(Connections(self.host, rest, grpc)) as kept:
             yield replace(self, rest_port=rest, grpc_port=grpc, kept=kept)
@@ -75,7 +75,7 @@ class Endpoint:
         return self._rest("GET", f"/v1/models/{model}/metadata")
 
     def predict_by_rest(self, model: str, inputs: dict[str, Any], signature: str = "") -> Any:
-        """The `outputs` of the latest version; a single output comes without its name. No `signature` is the default one."""
+        """The `outputs` of the latest version; a single output comes without its name. An empty `signature` is the default one."""
         return self._rest("POST", f"/v1/models/{model}:predict", json.dumps(body(inputs, signature)))["outputs"]
 
     def predict_by_grpc(
@@ -133,7 +133,7 @@ class Connections:
         return grpc.insecure_channel(self._address, [("grpc.max_receive_message_length", -1)])
 
     def ask(self, method: str, path: str, body: str | None) -> tuple[http.client.HTTPResponse, str]:
-        """A connection that the server has closed since the last answer is opened again."""
+        """Sends one request by REST. A connection that the server has closed since the last answer is opened again."""
         again = self._rest.sock is not None
         try:
             self._rest.request(method, path, body)

@@ -90,7 +90,7 @@ class Cluster:
         return Target(release, last["revision"] if git.exists(last["revision"]) else self.overlay.revision())
 
     def interrupted(self) -> Entry | None:
-        """Of no account once git says something else than before and after it."""
+        """An interrupted act no longer counts once git says something other than the states before and after it."""
         begun = self._memory().begun
         return Entry(**begun) if begun else None
 
@@ -98,7 +98,7 @@ class Cluster:
         self._remember(self._memory().with_begun(None))
 
     def record(self, entry: Entry, target: Target | None) -> None:
-        """The cluster's memory first, and then a commit if git says otherwise."""
+        """Writes the cluster's memory first, then a commit if git says otherwise."""
         if entry.outcome == "started":
             self._remember(self._memory().with_begun(entry))
         if entry.outcome != "serving" or not target:
@@ -121,7 +121,7 @@ class Cluster:
         return self._recalled(why)
 
     def _recalled(self, why: str) -> Memory:
-        """Once for a process: what is written next is whole again."""
+        """Rebuilds the memory, once a process: the next write completes it."""
         live = self._deployment()
         if not live:
             return Memory()
@@ -157,9 +157,9 @@ class Cluster:
         inventory = dict.fromkeys([*remembered.inventory, *map(_identity, manifests)])
         self._remember(
             remembered.with_inventory([*inventory])
-        )  # first: what is applied is then known, whenever this ends
+        )  # first: an interrupted apply must leave no unknown object
         self._touched = True
-        for identity in remembered.inventory:  # before the number of pods is ours again: the two would fight over it
+        for identity in remembered.inventory:  # before the number of pods is ours again: an autoscaler would fight it
             if SCALER in identity and identity not in map(_identity, manifests):
                 self.objects.prune(identity)
         deployment = self.objects.apply(manifests)
@@ -191,7 +191,7 @@ class Cluster:
         return self._label(reference, reversed(self.served())) or reference
 
     def _label(self, reference: str, earlier: Iterable[str]) -> str | None:
-        """The release that has that image: the ledger's, or the first of `earlier`."""
+        """The label of the release with that image: the ledger's release, or the first of `earlier`."""
         release = self.overlay.release()
         known = chain([release] if release else [], map(self.overlay.find, earlier))
         return next((r.label for r in known if pods.digest(reference) == r.image[1]), None)

@@ -1,4 +1,4 @@
-"""A kubeconfig for an environment, from the variables that its owner has set: which belong to which provider, and what is missing."""
+"""A kubeconfig for an environment, from the variables that its owner has set: which a provider needs, and which are missing."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def refuse_incomplete(environment: str, kind: str, variables: dict[str, str]) ->
 
 
 def write(kind: str, variables: dict[str, str]) -> None:
-    """The actions of GKE and AKS have written theirs by now, and set KUBECONFIG."""
+    """Writes the kubeconfig. The actions of GKE and AKS have already written one, and set KUBECONFIG."""
     os.umask(0o077)  # it holds credentials
     if kind == "kubeconfig":
         files.write(FILE, variables[SECRET])
@@ -44,7 +44,7 @@ def write(kind: str, variables: dict[str, str]) -> None:
 
 
 def _with_token_of_az(kubeconfig: str) -> str:
-    """A cluster that asks Entra ID has a kubeconfig that starts kubelogin; the token that it would fetch, az has as well."""
+    """The kubeconfig with az's token: a cluster with Entra ID would start kubelogin, which fetches the same token."""
     document = YAML(typ="safe").load(kubeconfig)
     strangers = [user for user in document["users"] if user["user"].get("exec", {}).get("command") == "kubelogin"]
     if strangers:

@@ -1,4 +1,4 @@
-"""Who we are to a cluster: what the kubeconfig says, read again or fetched again by its exec plugin when it has ended."""
+"""Credentials for a cluster: those of the kubeconfig, read again, or fetched again by its exec plugin, once they have expired."""
 
 import base64
 import datetime
@@ -39,7 +39,7 @@ class Credentials:
         return self._renewals
 
     def renew(self, seen: int) -> None:
-        """Once for all threads that were refused with the credentials of the renewal number `seen`."""
+        """Renews once for all threads that were refused with the credentials of renewal number `seen`."""
         with self._lock:
             if self._renewals == seen:
                 self.configuration, self.pool = self._load()
@@ -50,13 +50,13 @@ class Credentials:
         return {"Authorization": token} if token else {}
 
     def refused(self) -> YourTurn:
-        """The API server does not accept them, also after a renewal."""
+        """The error for credentials that the API server rejects even after a renewal."""
         problem = f"the cluster of {self.environment} does not accept these credentials{self._expiry()}"
         remedy = "renew the credentials in the kubeconfig (kubectl config view), then the same command again"
         return YourTurn(problem, remedy)
 
     def _expiry(self) -> str:
-        """When they ended, where they say so: a client certificate or a token."""
+        """When the credentials expired, if they say so: a client certificate or a token does."""
         if self.configuration.cert_file:
             seconds, what = _expiry_of_certificate(self.configuration.cert_file), "the certificate"
         else:

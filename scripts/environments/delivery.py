@@ -15,7 +15,8 @@ from scripts.workspace.errors import YourTurn
 def deliver(environment: Environment, target: Target, action: str, reason: str, without_return: bool = False) -> None:
     """Applies and verifies `target`; if the release fails, puts back what served before, and raises YourTurn.
 
-    What both need is known before anything is touched. A failure that is not the release's leaves what is there: the same again goes on.
+    Everything that both need is checked before anything is touched. If the release is not to blame for a failure, nothing is put back: the
+    same command again goes on.
     """
     environment.prepare(target)
     if action != "deploy":
@@ -34,7 +35,7 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
         raise YourTurn(problem, f"{error.remedy}; the same command again goes on") from error
     try:
         environment.settle(target)
-    finally:  # it serves, whether or not everything could be tidied up
+    finally:  # the release serves, even if the tidying up failed
         _record_served(environment, action, target, reason)
     environment.finish()
 
@@ -66,7 +67,7 @@ def _put_back(environment: Environment, failed: Target, before: Target | None, e
 
 
 def _record_served(environment: Environment, action: str, target: Target, reason: str) -> None:
-    """Raises YourTurn, with what is so already, where the ledger cannot be written."""
+    """Raises YourTurn if the ledger cannot be written; the message says what has been done already."""
     try:
         _record(environment, action, target, "serving", reason)
     except YourTurn as error:

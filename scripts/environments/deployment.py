@@ -8,9 +8,9 @@ from scripts.workspace import actions, console
 
 
 def deploy(environment: str, override: str = "", without_return: bool = False) -> None:
-    """Brings there what it should serve. Where no cluster is configured, or nothing was promoted, it says so and does nothing.
+    """Brings to `environment` what it should serve. Without a configured cluster, or a promotion, it says so and does nothing.
 
-    Where the environment is closed, `override` is the reason to go in all the same: it is in the ledger before anything is touched.
+    If the environment is closed, `override` is the reason to deploy all the same: it is in the ledger before anything is touched.
     """
     target = lookup.reachable(environment)
     if not target:
@@ -26,7 +26,7 @@ def deploy(environment: str, override: str = "", without_return: bool = False) -
         made = Overlay(environment).write(candidate.release, "HEAD", entry) or ""
         console.say(f"  ledger     says why, though {door.closed(environment)}: commit {made[:12]}; ./pipeline publish")
         candidate = target.candidate() or candidate
-    target.prepare(candidate)  # what is wrong with it here is said before anybody else is asked
+    target.prepare(candidate)  # local defects show before the cluster is asked
     with target.exclusively("deploy"):
         delivery.deliver(target, candidate, "deploy", "", without_return)
     actions.output(deployed=environment)

@@ -1,7 +1,7 @@
-"""Ways to pods, past every Service: ports on this computer whose connections go through the API server and the kubelet, as `kubectl
-port-forward` does it, by the WebSocket protocol and in this process.
+"""Port-forwards to pods, past every Service: ports on this computer whose connections go through the API server and the kubelet, as with
+`kubectl port-forward`, by the WebSocket protocol and in this process.
 
-A way that breaks says so in `trouble`: what comes through it, or does not, then says nothing of the pod.
+A forward that breaks says so in `trouble`: its answers, or their absence, then say nothing of the pod.
 """
 
 import select
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REST, GRPC = 8501, 8500  # of the container
 PROTOCOL = "v4.channel.k8s.io"  # a frame begins with its channel: 0 for data, 1 for an error
-HANDSHAKE_SECONDS = 10  # in which the kubelet has to answer
+HANDSHAKE_SECONDS = 10  # for the kubelet to answer
 OPEN_SECONDS = 15  # after which no further handshake is begun
 CHUNK = 2**16
 
@@ -34,7 +34,7 @@ def endpoint(api: Api, pod: dict[str, Any]) -> Endpoint:
 
 
 class Way:
-    """To one pod. `trouble` is empty, or why it cannot be reached that way."""
+    """A port-forward to one pod. `trouble` is empty, or says why the pod cannot be reached by it."""
 
     def __init__(self, api: Api, namespace: str, pod: str, node: str):
         self.api, self.pod, self.node, self.trouble = api, pod, node, ""
@@ -42,8 +42,8 @@ class Way:
 
     @contextmanager
     def open(self) -> Generator[tuple[int, int]]:
-        """The ports here that lead to REST and to gRPC there, each with a connection of its own for every connection made to it."""
-        inside, outside = socket.socketpair()  # its end is the sign for all threads to end
+        """The local ports for the pod's REST and gRPC. Every connection to them has a connection of its own to the pod."""
+        inside, outside = socket.socketpair()  # closing it tells all threads to end
         with (
             closing(inside),
             socket.create_server(("127.0.0.1", 0)) as rest,
@@ -90,7 +90,7 @@ class Way:
 
 
 class Stumbled(Exception):
-    """Not opened this time; `status` is HTTP's, 0 where there was no answer."""
+    """The handshake failed this time; `status` is HTTP's, 0 if there was no answer."""
 
     def __init__(self, problem: str, status: int = 0):
         super().__init__(problem)
@@ -98,7 +98,7 @@ class Stumbled(Exception):
 
 
 def _handshake(credentials: Any, path: str) -> "WebSocket":
-    """Raises Stumbled where another try may do, and Unreachable where none would."""
+    """Raises Stumbled if another try may succeed, and Unreachable if none would."""
     import websocket
 
     configuration = credentials.configuration
@@ -138,7 +138,7 @@ def _tls(configuration: Any) -> dict[str, Any]:
 
 
 def _pump(local: socket.socket, remote: "WebSocket", end: socket.socket) -> None:
-    """Carries bytes both ways until one side is done. Raises Unreachable where the way was cut, which no side has asked for."""
+    """Carries bytes both ways until one side is done. Raises Unreachable if the connection was cut and neither side closed it."""
     import websocket
 
     local.settimeout(HANDSHAKE_SECONDS)
@@ -157,7 +157,7 @@ def _pump(local: socket.socket, remote: "WebSocket", end: socket.socket) -> None
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
-    """Those that have something to read, once one has."""
+    """The sockets that have something to read, once at least one has."""
     poll = select.poll()
     for one in sockets:
         poll.register(one, select.POLLIN)

@@ -1,7 +1,7 @@
 """One deployer at a time in an environment, wherever it runs: a Lease in its namespace.
 
-Whether its holder lives is judged as Kubernetes' own leader election does: by the renewals that are seen from here, in the time that passes
-here. The times written in it are another computer's, and are only read by people.
+The holder counts as alive by the rule of Kubernetes' leader election: by the renewals that this computer sees, on this computer's clock.
+The times written in the Lease are another computer's; only people read them.
 """
 
 import _thread
@@ -21,18 +21,18 @@ from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 NAME = "deployer"
-SECONDS = 60  # without a renewal after which a holder no longer counts; an API server may be away for that long
+SECONDS = 60  # without a renewal, after which a holder counts as dead; an API server may be away that long
 RENEW_SECONDS = 5
 LOOK_SECONDS = 1
-PATIENCE_SECONDS = 1200  # of a rollback: a deployment that is at work ends by itself within that, well or put back
+PATIENCE_SECONDS = 1200  # of a rollback: a deployment at work ends within that, verified or put back
 FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @contextmanager
 def held(api: Api, namespace: str, verb: str) -> Generator[None]:
-    """Raises YourTurn if another deployer holds it (one that was killed does not), or if it is lost meanwhile.
+    """Holds the lease. Raises YourTurn if another live deployer holds it, or if it is lost meanwhile.
 
-    A rollback waits for who is at work: nobody who is in need should have to ask again.
+    A rollback waits for the deployer at work: in an emergency nobody should have to ask again.
     """
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
@@ -50,7 +50,7 @@ def held(api: Api, namespace: str, verb: str) -> Generator[None]:
 
 
 class _Holder:
-    """Gives a sign of life from a thread of its own, and interrupts the main one if the lease is somebody else's by now."""
+    """Renews the lease from a thread of its own, and interrupts the main thread once another deployer has the lease."""
 
     def __init__(self, api: Api, path: str, lease: dict[str, Any]):
         self.lost = ""  # why
@@ -63,7 +63,7 @@ class _Holder:
         while not self._done.wait(RENEW_SECONDS):
             with suppress(YourTurn):  # no answer: the lease lasts, and the next sign may get through
                 self._renew()
-            # Whoever has watched for so long may have it by now, also if this computer only slept.
+            # After so long another deployer may have taken it, even if this computer only slept.
             if not self.lost and time.monotonic() - self._renewed > SECONDS + RENEW_SECONDS:
                 self.lost = f"Lease/{NAME} of {self._api.environment} could not be renewed for {SECONDS} s"
             if self.lost:
@@ -81,7 +81,7 @@ class _Holder:
             if not present or not _is_same(present, self._lease):
                 place = self._api.environment
                 self.lost = f"another deployer has taken over {place}, or somebody has deleted Lease/{NAME} there"
-            self._lease = present or self._lease  # ours: it was renewed, and the answer got lost
+            self._lease = present or self._lease  # renewed by us: the answer got lost
         self._renewed = time.monotonic()
 
     def let_go(self) -> None:
@@ -117,7 +117,7 @@ def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
     if present and not _is_dead_here(present["spec"]):
         present = _outlast(api, f"{leases}/{NAME}", present)
     try:
-        if present:  # the version makes one of two who both saw a dead holder lose
+        if present:  # of two deployers that saw a dead holder, the version lets only one win
             mine["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"]
             return api.request("PUT", f"{leases}/{NAME}", mine)
         return api.request("POST", leases, mine)
@@ -125,7 +125,7 @@ def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
         winner = api.find(f"{leases}/{NAME}")
         if error.status != 409 or not winner:
             raise
-        if _is_same(winner, mine):  # asked twice, since the first answer got lost
+        if _is_same(winner, mine):  # sent twice: the first answer got lost
             return winner
         raise _refusal(api, winner) from None
 
@@ -172,7 +172,7 @@ def _now() -> str:
 
 
 def _is_dead_here(spec: dict[str, Any]) -> bool:
-    """A process of this computer that was killed: nothing need be waited for."""
+    """Whether the holder is a process of this computer that was killed: then there is nothing to wait for."""
     process, computer = _process(spec)
     return computer == _computer() and not _runs(process)
 
@@ -188,7 +188,7 @@ def _process(spec: dict[str, Any]) -> tuple[int, str]:
 
 
 def _computer() -> str:
-    """Its name, and what tells containers apart that share one: where Linux numbers processes anew."""
+    """The host name, with the boot and the PID namespace: containers may share a host name."""
     try:
         boot, space = Path("/proc/sys/kernel/random/boot_id").read_text()[:8], os.readlink("/proc/self/ns/pid")
         return f"{socket.gethostname()}/{boot}/{space.strip('pid:[]')}"

@@ -1,7 +1,7 @@
-"""A load generator that costs little itself: prepared bytes over plain sockets, one process, one event loop.
+"""A load generator that uses little CPU: prepared bytes over plain sockets, one process, one event loop.
 
 Each of the connections has one request in flight. gRPC is spoken frame by frame, since a Python gRPC client would be slower than
-most of the servers it is to measure.
+most servers under test.
 """
 
 import asyncio
@@ -126,7 +126,7 @@ class Grpc(Connection):
 
     DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
     END_STREAM, END_HEADERS, ACK = 1, 4, 1
-    INITIAL_WINDOW = 4  # of the settings
+    INITIAL_WINDOW = 4  # its identifier in SETTINGS
 
     def __init__(self, path: str, message: bytes, meter: Meter) -> None:
         super().__init__(meter)
@@ -135,10 +135,10 @@ class Grpc(Connection):
         self._headers = b"".join(_literal(name.encode(), value.encode()) for name, value in fields.items())
         self._body = b"\x00" + len(message).to_bytes(4, "big") + message
         self._stream, self._left, self._received = -1, b"", 0
-        self._initial = self._shared = 65535  # bytes that may be sent: on a new stream, on all of them
+        self._initial = self._shared = 65535  # bytes that may be sent: on a new stream, on the connection
 
     def connection_made(self, transport: Any) -> None:
-        # How much the server may send unasked: on a stream, on all of them.
+        # How much the server may send: on a stream, on the connection.
         settings = self.INITIAL_WINDOW.to_bytes(2, "big") + (1 << 30).to_bytes(4, "big")
         transport.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(self.SETTINGS, 0, 0, settings))
         transport.write(_frame(self.WINDOW, 0, 0, ((1 << 30) - 65535).to_bytes(4, "big")))
@@ -202,7 +202,7 @@ class Grpc(Connection):
 async def run(protocol: str, address: str, path: str, body: bytes, clients: int, seconds: float) -> dict[str, Any]:
     """Asks HOST:PORT by `clients` connections of `protocol` ("rest" or "grpc") for so many seconds, after a warm-up.
 
-    Returns {"requests": answered well, "errors", "first_error", "per_second", "p50_ms", "p99_ms"}. Raises OSError where nobody listens.
+    Returns {"requests": answered well, "errors", "first_error", "per_second", "p50_ms", "p99_ms"}. Raises OSError if nobody listens.
     """
     host, port = address.rsplit(":", 1)
     loop, meter = asyncio.get_running_loop(), Meter(seconds)

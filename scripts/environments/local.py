@@ -1,7 +1,7 @@
 """The environment `local`: the embedded server as a background process of this computer, in build/local/.
 
-`models.config` names the versions served and is to this environment what an overlay is to a cluster: replaced in one step, followed by the
-running server, which makes a version available before it lets go of another. `history.jsonl` is the ledger.
+`models.config` names the versions served, as an overlay does for a cluster. It is replaced in one step, and the running server follows it:
+a new version is available before the old one is unloaded. `history.jsonl` is the ledger.
 """
 
 import json
@@ -32,7 +32,7 @@ CONFIG, LEDGER, SERVER, LOG = (
     FOLDER / "server.json",
     FOLDER / "server.log",
 )
-HOST = "127.0.0.1"  # nobody else's business; `./pipeline serve --host` is for others
+HOST = "127.0.0.1"  # for this computer only; `./pipeline serve --host` is for others
 POLL_SECONDS = 0.05  # the server's REST API has no way to wait for a version
 STOP_SECONDS = 30  # for requests in flight
 
@@ -94,7 +94,7 @@ class Local(Environment):
         yield [self.endpoint()]
 
     def endpoint(self) -> Endpoint:
-        """Where the server is that runs, though the settings may have changed since it was started."""
+        """Where the running server is: the settings may have changed since it was started."""
         record = _server_record()
         return Endpoint(
             HOST, record.get("rest_port", self.settings.rest_port), record.get("grpc_port", self.settings.grpc_port)
@@ -108,7 +108,7 @@ class Local(Environment):
         return _server_record().get("release") if self.server() else None
 
     def server(self) -> psutil.Process | None:
-        """The process started here, if it is still alive; another that got its number since is not it."""
+        """The process started here, if it is still alive; not another process that got its number since."""
         record = _server_record()
         try:
             process = psutil.Process(record["pid"])
@@ -137,7 +137,7 @@ class Local(Environment):
                 files.remove(path)
 
     def start(self) -> bool:
-        """Starts the server unless it runs, with what `models.config` says, or nothing yet. Returns whether it did."""
+        """Starts the server unless it runs; without a `models.config` it serves nothing yet. Returns whether it was started."""
         if self.server():
             return False
         ports = {"rest_port": self.settings.rest_port, "grpc_port": self.settings.grpc_port}
@@ -191,7 +191,7 @@ def read() -> Local:
 
 
 def _otherwise(release: Release, modules: list[str]) -> str | None:
-    """What the release is that an export now would not be."""
+    """How the release differs from an export made now."""
     held = list(dict.fromkeys(model["module"] for model in release.models))
     if set(held) != set(modules):
         return f"holds {', '.join(held)}, and pyproject.toml names {', '.join(modules)}"
@@ -205,7 +205,7 @@ def refuse_taken(name: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do: a closed connection's remains are no obstacle
+        )  # as servers do: a closed connection may still occupy the port
         try:
             probe.bind((HOST, port))
         except OSError as error:

@@ -22,7 +22,7 @@ def find(name: str) -> local.Local | cluster.Cluster:
 
 
 def reachable(name: str) -> local.Local | cluster.Cluster | None:
-    """The environment if it is configured; else None, once it has been said which setting is missing."""
+    """The environment if it is configured; else None, after a line that says which setting is missing."""
     target = find(name)
     if name == "local" or settings.read().context(name) or os.environ.get("KUBECONFIG"):
         return target

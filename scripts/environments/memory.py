@@ -1,7 +1,7 @@
 """What a cluster remembers of its deployments: the ConfigMap `deployments` in the environment's namespace.
 
-It lists what was applied, so that it can be pruned; which releases were verified, so that one can be put back; and what was started and
-has not come to an end, so that the same command goes on with that very act. Somebody may edit or delete it: then git and the cluster say.
+It lists what was applied, so that it can be pruned; which releases were verified, so that one can be put back; and an act that was started
+and not finished, so that the same command continues it. If somebody edits or deletes it, it is rebuilt from git and the cluster.
 """
 
 import json
@@ -13,11 +13,11 @@ from scripts.ledger.entries import Entry
 from scripts.ledger.history import NO_RELEASE
 
 NAME = "deployments"
-REMEMBERED = 50  # releases: more than anybody rolls back
+REMEMBERED = 50  # releases: more than any rollback needs
 
 
 def _lines(*required: str, **more: Any) -> dict[str, Any]:
-    """The schema of an object of texts."""
+    """The JSON schema of an object whose values are strings."""
     properties = {key: {"type": "string"} for key in required} | more
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
@@ -32,17 +32,17 @@ SCHEMA = {"type": "object", "properties": KNOWN, "required": ["inventory", "serv
 
 
 class Unreadable(Exception):
-    """Somebody has edited it; the message says what is wrong."""
+    """Somebody has edited the ConfigMap; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Memory:
     inventory: list[str] = field(default_factory=list)  # "API_VERSION KIND NAME" of what was applied
-    served: list[dict[str, str]] = field(default_factory=list)  # oldest first, each release once: where it served last
+    served: list[dict[str, str]] = field(default_factory=list)  # oldest first, each release once, in its newest place
     begun: dict[str, Any] | None = None  # an Entry
 
     def with_served(self, entry: Entry, revision: str) -> "Memory":
-        """`deployed` is the revision that a deployment brought it with: a rollback brings it with those of another day."""
+        """`deployed` is the revision of the manifests at the release's own deployment: a rollback uses those of another day."""
         before = next((line for line in self.served if line["release"] == entry.release), {})
         deployed = before.get("deployed", revision) if entry.action == "rollback" else revision
         line = {"release": entry.release, "revision": revision, "action": entry.action, "time": entry.time}
@@ -60,7 +60,7 @@ class Memory:
 
 
 def read(data: dict[str, str]) -> Memory:
-    """Of the ConfigMap's data. Raises Unreadable."""
+    """The memory in the ConfigMap's data. Raises Unreadable."""
     try:
         document = {key: json.loads(value) for key, value in data.items() if key in KNOWN}
     except ValueError as error:
@@ -73,7 +73,7 @@ def read(data: dict[str, str]) -> Memory:
         raise Unreadable(str(error)) from None
     served = {
         line["release"]: line for line in document["served"]
-    }  # written before each release had one line: the newest
+    }  # older files have several lines a release: the newest counts
     order = dict.fromkeys(reversed([line["release"] for line in document["served"]]))
     return Memory(document["inventory"], [served[label] for label in reversed(order)], document.get("begun"))
 
@@ -86,7 +86,7 @@ def _validator():
 
 
 def recalled(history: list[Entry], running: str | None, inventory: list[str], revision: str) -> Memory:
-    """What can be known without it: what git says was brought there and did not fail, and, newest, what runs there."""
+    """The memory without a ConfigMap: the deployments in git that did not fail and, as the newest, what runs there."""
     memory, by = Memory(inventory), ("rollback", "return")  # which verify what they bring
     failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
     for entry in history:

@@ -1,6 +1,6 @@
-"""A Kubernetes of one node in a container: for `up --cluster`, and for the tests, which start it by the same code.
+"""A Kubernetes of one node in a container, for `up --cluster` and for the tests.
 
-`CLUSTER_IMAGE` names another image of the node than k3s's.
+`CLUSTER_IMAGE` replaces k3s's image of the node.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ NEEDS = "dev"  # for testcontainers
 IMAGE = os.environ.get("CLUSTER_IMAGE") or "rancher/k3s:v1.35.4-k3s1"
 KUBECONFIG = Path("build/cluster/kubeconfig")
 REGISTRY = "127.0.0.1:5000"
-# What this machine calls 127.0.0.1 is, seen from the node, the node's host.
+# The 127.0.0.1 of this machine is the node's host, seen from the node.
 REGISTRIES = f"""\
 mirrors:
   "{REGISTRY}":
@@ -27,7 +27,7 @@ mirrors:
 
 
 def container(folder: Path, name: str | None = None, labels: dict[str, str] | None = None):
-    """The node, not started yet: a K3SContainer that pulls what was pushed to `REGISTRY`. `folder` holds a file that it mounts."""
+    """The node, not started yet: a K3SContainer that pulls what was pushed to `REGISTRY`. `folder` holds a file that the node mounts."""
     from testcontainers.community.k3s import K3SContainer
 
     _find_engine()
@@ -40,9 +40,9 @@ def container(folder: Path, name: str | None = None, labels: dict[str, str] | No
 
 
 def _find_engine() -> None:
-    """From within a container as well: the node is asked where its engine publishes ports, before testcontainers could ask the node.
+    """Tells testcontainers where the engine publishes the node's ports, also from within a container.
 
-    That is here where the engine runs in this container, and the way out of it where only the engine's socket was let in.
+    If the engine runs in this container, that is here. If only its socket is mounted, that is the container's default gateway.
     """
     from testcontainers.core import utils
     from testcontainers.core.config import ConnectionMode, testcontainers_config
@@ -66,7 +66,7 @@ def _is_here(client) -> bool:
 
 
 def check_registry() -> None:
-    """Before anything is made: what is deployed on the node is pulled from the registry that pyproject.toml names. Raises YourTurn."""
+    """Raises YourTurn, before anything is made, if the node could not pull from the registry that pyproject.toml names."""
     image = settings.read().image
     if not image:
         raise YourTurn("a cluster pulls from a registry, and none is set", f"./pipeline init --image {REGISTRY}/NAME")

@@ -1,4 +1,4 @@
-"""The objects of an environment in its cluster: tried out, applied, pruned, and whose fields are whose meanwhile."""
+"""The objects of an environment in its cluster: tried out, applied and pruned, with the ownership of their fields settled."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from scripts.ledger.rendering import Manifest
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
-# Kinds that hold no data: what is pruned can be applied again. Anything else is left, and said.
+# Kinds that hold no data: a pruned object can be applied again. Any other kind is reported and left.
 PRUNED = {
     **dict.fromkeys(("Service", "ServiceAccount", "ConfigMap"), "v1"),
     "Deployment": "apps/v1",
@@ -37,11 +37,11 @@ class Objects:
         return self._asked(kind, self.api.request, "GET", self._path(api_version, kind, ""), **query)["items"]
 
     def put(self, document: Manifest) -> None:
-        """Whatever others have made of it."""
+        """Applies `document` over any changes that others have made."""
         self._asked(rendering.title(document), self.api.apply, self._path_of(document), document, force=True)
 
     def applied(self) -> list[str]:
-        """What was applied from here, as far as its kind may be pruned: "API_VERSION KIND NAME"."""
+        """The objects applied from here whose kind may be pruned: "API_VERSION KIND NAME"."""
         found = []
         for kind, api_version in PRUNED.items():
             with suppress(YourTurn):  # a kind that this cluster does not know
@@ -50,7 +50,7 @@ class Objects:
         return found
 
     def changes(self, manifests: list[Manifest]) -> list[str]:
-        """What an apply would change, by the API server's own dry run: admission has its say before anything is touched."""
+        """What an apply would change, by the API server's own dry run: admission webhooks may refuse before anything is touched."""
         with ThreadPoolExecutor(max_workers=8) as pool:
             return [line for lines in pool.map(self._changes, manifests) for line in lines]
 
@@ -66,7 +66,7 @@ class Objects:
         return rendering.changes(live, wanted) + foreign
 
     def apply(self, manifests: list[Manifest]) -> Manifest:
-        """Returns the Deployment, which comes last: what its pods need is there by then."""
+        """Applies the manifests and returns the Deployment. It comes last, so that everything its pods need is there."""
         workload = rendering.workload(manifests)
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(self._bring, [manifest for manifest in manifests if manifest is not workload]))
@@ -77,8 +77,8 @@ class Objects:
         return self._apply(manifest)
 
     def _settle_ownership(self, manifest: Manifest) -> None:
-        """What people changed by hand becomes ours, so that the apply puts it right; what is left to others is no longer ours, so that the
-        apply does not remove it. Other controllers' fields stay theirs."""
+        """Takes over the fields that people changed by hand, so that the apply corrects them. Releases the fields left to others, so that
+        the apply does not remove them. Other controllers keep their fields."""
         path = self._path_of(manifest)
         for attempt in (1, 2, 3, 4, 5):
             live = self._live(manifest)
@@ -92,12 +92,12 @@ class Objects:
                     raise explain(error, rendering.title(manifest), self.api.environment) from None
 
     def prune(self, identity: str) -> None:
-        """Removes what was applied once, "API_VERSION KIND NAME", and is not rendered any more."""
+        """Removes the object "API_VERSION KIND NAME", which was applied once and is not rendered any more."""
         api_version, kind, name = identity.split(" ")
         try:
             path = self._path(api_version, kind, name)
         except YourTurn:
-            return  # its kind is gone from the cluster, and it with it
+            return  # its kind is gone from the cluster, and the object with it
         live = self._asked(f"{kind}/{name}", self.api.find, path)
         if not live:
             return
@@ -122,7 +122,7 @@ class Objects:
         return self._asked(f"{kind}/{name}", self.api.path, api_version, kind, self.namespace, name)
 
     def _asked(self, what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """`call`, with a refusal of the API server put in words."""
+        """Makes `call`, and puts a refusal of the API server in words."""
         try:
             return call(*arguments, **options)
         except ClusterRefusal as error:

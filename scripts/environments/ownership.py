@@ -1,10 +1,10 @@
 """Who owns which field of a live object, by its managedFields.
 
-What `kubectl edit`, `scale` or `set` wrote is drift: taken over, and so put right by the next apply, also where the overlay
-says nothing of that field. What a controller owns (an autoscaler, another tool) stays its own; a conflict with it is an error.
+A field that `kubectl edit`, `scale` or `set` wrote is drift: the pipeline takes it over, and the next apply corrects it, even if the
+overlay does not set that field. A controller (an autoscaler, another tool) keeps its fields; a conflict with it is an error.
 
-A field that the overlay no longer sets is removed by an apply, unless it is said to be left to others: then it keeps its value until they
-set another, and is taken back when the overlay sets it again and says so no more.
+An apply removes a field that the overlay no longer sets, unless the overlay leaves it to others: then it keeps its value until they set
+another. The field is taken back when the overlay sets it again and no longer leaves it to others.
 """
 
 import json
@@ -19,7 +19,7 @@ Fields = dict[str, Any]  # fieldsV1: a tree of keys like "f:spec", 'k:{"name":"s
 
 
 def by_hand(live: Any) -> list[dict[str, Any]]:
-    """The entries that people made by kubectl, but for its restart of a rollout: undoing that would be one more."""
+    """The entries that people made by kubectl, without `rollout restart`: undoing a restart would be one more."""
     entries = live["metadata"].get("managedFields", [])
     return [entry for entry in entries if entry["manager"].startswith("kubectl") and not _is_harmless(entry)]
 
@@ -33,7 +33,7 @@ def is_ours(live: Any) -> bool:
 
 
 def settled(live: Any, manifest: Any) -> list[dict[str, Any]] | None:
-    """managedFields for `manifest`: what people own is ours, and what is left to others is not. None where it is so already."""
+    """managedFields for `manifest`: people's fields become ours, and fields left to others do not stay ours. None if nothing changes."""
     entries, hands = live["metadata"].get("managedFields", []), by_hand(live)
     mine = next((e for e in entries if _is_mine(e)), None)
     fields = before = mine["fieldsV1"] if mine else {}
@@ -50,12 +50,12 @@ def settled(live: Any, manifest: Any) -> list[dict[str, Any]] | None:
 
 
 def is_disputed(live: Any, manifest: Any) -> bool:
-    """Whether others own what is about to become ours."""
+    """Whether others own a field that is about to become ours."""
     return bool(by_hand(live) or _taken_back(live, manifest))
 
 
 def filled(manifest: Any, live: Any) -> Any:
-    """`manifest` with the values that live has in the fields which are left to others: an apply of it changes them as little."""
+    """`manifest` with the live values of the fields left to others, so that an apply does not change them."""
     copy = json.loads(json.dumps(manifest))
     for path in _left(manifest):
         value = _value(live, path)
@@ -65,7 +65,7 @@ def filled(manifest: Any, live: Any) -> Any:
 
 
 def _left(manifest: Any) -> list[str]:
-    """The paths in it that are left to others and that it does not set itself. The number of pods is one, whoever scales them."""
+    """The paths that `manifest` leaves to others and does not set itself. The number of pods counts as one, whoever scales them."""
     named = (manifest["metadata"].get("annotations") or {}).get(LEFT, "").split(",")
     paths = {path.strip() for path in named} | ({"spec.replicas"} if manifest["kind"] == "Deployment" else set())
     return [path for path in sorted(paths) if path and _value(manifest, path) is None]
@@ -78,7 +78,7 @@ def _taken_back(live: Any, manifest: Any) -> list[str]:
 
 
 def _steps(path: str) -> list[str | dict[str, str]]:
-    """`spec.containers[serving].resources` as keys, and as what an item of a list is found by."""
+    """`spec.containers[serving].resources` as steps: a key, or the fields by which an item of a list is found."""
     found = re.findall(r"([^.\[\]]+)(?:\[([^\]]+)\])?", path)
     return [step for key, item in found for step in ([key, {"name": item}] if item else [key])]
 
@@ -107,7 +107,7 @@ def _without(fields: Fields, paths: list[str]) -> Fields:
 
 
 def _pruned(fields: Fields, keys: list[str]) -> Fields:
-    """Without the tree at `keys`, and without what is empty by that."""
+    """`fields` without the tree at `keys`, and without the parents that this empties."""
     first, *rest = keys
     if first not in fields or (rest and rest[0] not in fields[first]):
         return fields

@@ -1,4 +1,4 @@
-"""The pods of an environment: what they were told to run, what their nodes say that they run, and whether an image can still be had."""
+"""The pods of an environment: the image of their spec, the image that their nodes run, and whether an image is still available."""
 
 from typing import Any
 
@@ -15,35 +15,35 @@ def image(spec: dict[str, Any]) -> str:
 
 
 def digest(reference: str) -> str:
-    """What decides: a mirror's name in front of it, which an admission webhook may have written, makes it no other image."""
+    """The digest of an image. It alone identifies the image: an admission webhook may have put a mirror's name in front."""
     return reference.rpartition("@")[2]
 
 
 def serves_or_will(pod: Pod) -> bool:
-    """One that is on its way out answers nobody new."""
+    """Whether the pod takes new requests, now or soon: one that is terminating does not."""
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
 
 
 def runs(pod: Pod, reference: str) -> bool:
-    """Whether it was told to run `reference`, and the kubelet says that it does (an image loaded by hand has no repository digest)."""
+    """Whether the spec names `reference` and the kubelet reports it (an image loaded by hand has no repository digest)."""
     repository, _, found = _status(pod).get("imageID", "").rpartition("@")
     return digest(image(pod["spec"])) == digest(reference) and (not repository or found == digest(reference))
 
 
 def lost(release: Release, present: list[Pod]) -> str | None:
-    """Which image of `release` neither its registry has nor a pod of these runs; None where that is not known."""
+    """The image of `release` that is neither in its registry nor on a pod of `present`; None if none is known to be lost."""
     here = {digest(value) for pod in present for value in _references(pod)}
     for name, wanted in release.images.values():
         try:
             if wanted not in here and not Repository(name).has(wanted):
                 return f"its image {name}@{wanted} is not in the registry any more, and no pod here runs it"
         except YourTurn:
-            continue  # the nodes may be let in where this computer is not
+            continue  # the nodes may have access to the registry without this computer
     return None
 
 
 def _references(pod: Pod) -> list[str]:
-    """Of images that its node has."""
+    """References of the images that the pod's node has."""
     if not _status(pod).get("containerID"):
         return []
     volumes = [v["image"]["reference"] for v in pod["spec"].get("volumes", []) if "image" in v]

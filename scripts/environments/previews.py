@@ -1,7 +1,7 @@
 """A pull request in a namespace of its own: the first environment's manifests, as this checkout has them, with its own candidate in them.
 
-It is brought there and verified as any environment is. It has no ledger: what it should serve is the head of the pull request. Whoever
-deploys it may act in namespaces called preview-NUMBER, and nowhere else (k8s/previews).
+A preview is deployed and verified as any environment is. It has no ledger: it should serve the head of the pull request. Its deployer
+has rights in namespaces called preview-NUMBER, and nowhere else (k8s/previews).
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from scripts.workspace.errors import YourTurn
 
 LABEL = "pipeline.preview"  # the pull request's number
 OWNER = "pipeline.repository"  # an annotation: two forks may share a cluster
-# Routes would take the environment's traffic: a preview is asked through a port-forward. And it calls nobody.
+# Routes would take the environment's traffic: a preview is asked through a port-forward. Its alerts would call somebody.
 LEFT_OUT = {"HTTPRoute", "GRPCRoute", "PrometheusRule"}
 
 
@@ -36,7 +36,7 @@ class Preview(Cluster):
         return self.name
 
     def create(self) -> None:
-        """The namespace, under the rules of every other. Raises YourTurn if another repository has one of that name."""
+        """Creates the namespace, under the same rules as any other. Raises YourTurn if another repository has one of that name."""
         present = self.objects.find("v1", "Namespace", self.namespace)
         if present and _owner(present) != gh.repository():
             problem = f"the namespace {self.namespace} belongs to {_owner(present) or 'nobody known'}"
@@ -61,7 +61,7 @@ class Preview(Cluster):
 
 
 def sweep() -> Iterator[str]:
-    """Removes every namespace whose pull request is not open any more; gives their names."""
+    """Removes every namespace whose pull request is no longer open, and yields its name."""
     api = Api("preview", "")
     try:
         for namespace in api.request("GET", "/api/v1/namespaces", labelSelector=LABEL)["items"]:

@@ -1,4 +1,4 @@
-"""Why a rollout does not get on, in words, as soon as it is certain; and whether the release is to blame for it."""
+"""Why a rollout is stuck, in words, as soon as that is certain; and whether the release is to blame."""
 
 import re
 import time
@@ -9,17 +9,17 @@ from scripts.environments.refusals import Failed
 from scripts.workspace.errors import YourTurn
 
 Object = dict[str, Any]
-UNSCHEDULABLE_SECONDS = 10  # another pod may be about to leave; an autoscaler says within these that it makes room
+UNSCHEDULABLE_SECONDS = 10  # another pod may be about to leave, or an autoscaler may report that it adds a node
 REFUSED_SECONDS = (
     20  # pods of the deployment before count in a quota until they are gone; a webhook that stumbled may be back
 )
-NODE_SECONDS = 40  # in which a cluster notices that a node is away
+NODE_SECONDS = 40  # for a cluster to notice that a node is away
 PULL_SECONDS = 15  # a registry that stumbled is asked again after 10; one that has no such image says so at once
 NEVER = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden", "no such host", "invalid reference")
 PASSES = re.compile(
     r"exceeded quota|failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again"
 )
-TAINT = "untolerated taint"  # of whatever kind: newer schedulers do not say
+TAINT = "untolerated taint"  # newer schedulers do not name the taint
 THREADS = (
     "the kubelet's podPidsLimit is below 256 for each model, which TensorFlow Serving starts to load it, and 512 more"
 )
@@ -33,7 +33,7 @@ BROKEN = (
 
 
 class Reasons:
-    """Of one Deployment, from what a rollout sees of it; remembers since when it has seen what may still pass."""
+    """Why one Deployment is stuck, from what its rollout watches. Remembers when it first saw a problem that may still pass."""
 
     def __init__(self, api: Api, namespace: str, name: str):
         self.api, self.namespace, self.name = api, namespace, name
@@ -41,7 +41,7 @@ class Reasons:
         self._pods: list[Object] = []
 
     def check(self, deployment: Object, replica_sets: list[Object], pods: list[Object]) -> None:
-        """Raises Failed where it cannot get on, YourTurn where the release is not to blame for that; returns while it still may."""
+        """Raises Failed if the rollout cannot succeed, YourTurn if the release is not to blame for that; returns while it still can."""
         new, self._pods = current(deployment, replica_sets), pods
         if not new:
             return
@@ -85,11 +85,11 @@ class Reasons:
         return f"does not fit: {message}"
 
     def _node(self, problem: str) -> YourTurn:
-        """To put the release before back would need the same nodes."""
+        """A defect of the nodes is not Failed: the release before would need the same nodes."""
         return YourTurn(f"Deployment/{self.name}: {problem}", "kubectl get nodes, and mend those")
 
     def _nodes_away(self) -> list[str]:
-        """Of which the pods that serve now say so: who deploys may not read nodes."""
+        """Names of the nodes that are away, by the pods' own events: the deployer may not read nodes."""
         quiet = [pod for pod in self._pods if condition(pod, "Ready", "False") and self._node_away(pod)]
         return sorted({pod["spec"].get("nodeName", "a node") for pod in quiet})
 
@@ -117,7 +117,7 @@ class Reasons:
         return None
 
     def _failed_probe(self, pod: Object) -> str | None:
-        """The words of the probe for which the kubelet has killed the container."""
+        """The message of the probe for which the kubelet has killed the container."""
         events = self._events(pod)
         if not any(event["reason"] == "Killing" and "probe" in event.get("message", "") for event in events):
             return None
@@ -134,13 +134,13 @@ class Reasons:
         )
 
     def _events(self, pod: Object) -> list[Object]:
-        """Oldest first."""
+        """The pod's events, oldest first."""
         path = f"/api/v1/namespaces/{self.namespace}/events"
         found = self.api.request("GET", path, fieldSelector=f"involvedObject.uid={pod['metadata']['uid']}")["items"]
         return sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
 
     def _log(self, pod: Object) -> str:
-        """The last lines before it ended."""
+        """The last lines of the container's log before it ended."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/log"
         lines = self.api.text(path, previous="true", tailLines="3").strip()
         return f"; its last words: {' | '.join(lines.splitlines())}" if lines else ""

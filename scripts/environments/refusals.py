@@ -1,4 +1,4 @@
-"""What an API server refuses, in words, with what to do; and whether the manifests are to blame for it."""
+"""Refusals of an API server in words, with a remedy; and whether the manifests are to blame."""
 
 import re
 from typing import Any
@@ -9,8 +9,8 @@ from scripts.workspace.errors import YourTurn
 class Failed(YourTurn):
     """The release, or the manifests around it, is to blame: what served before is put back.
 
-    Every other YourTurn of a deployment (a cluster that stumbles, credentials that ended, another deployer) says nothing of the release:
-    what it has brought stays, and the same command again goes on.
+    Every other YourTurn of a deployment (an outage of the cluster, expired credentials, another deployer) says nothing of the release:
+    everything applied so far stays, and the same command again goes on.
     """
 
 

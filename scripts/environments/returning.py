@@ -1,4 +1,4 @@
-"""Which release comes back, and whether it can: known before anything is touched."""
+"""Which release would be put back, and whether it can be: checked before anything is touched."""
 
 from scripts.environments.target import Environment, Target
 from scripts.ledger import blocks
@@ -7,9 +7,9 @@ from scripts.workspace.errors import YourTurn
 
 
 def prepare(environment: Environment, target: Target, action: str) -> Target | None:
-    """What is put back if `target` fails; None if nothing would be. Raises YourTurn where it could not come back.
+    """The target to put back if `target` fails; None if there is none. Raises YourTurn if it could not be put back.
 
-    A rollback is not held up by that: whoever is on the way out of a bad release does not wish to return to it.
+    A rollback never raises for that: it leaves a bad release, and does not wish to return to it.
     """
     try:
         before = environment.before()
@@ -31,16 +31,16 @@ def prepare(environment: Environment, target: Target, action: str) -> Target | N
 
 
 def refuse_blocked(environment: Environment, which: str) -> None:
-    """Raises YourTurn where the release called `which` must go nowhere any more."""
+    """Raises YourTurn if the release called `which` is blocked."""
     if problem := _blocked(environment, environment.find(which, False)):
         remedy = f"./pipeline history {environment.name}, and choose another; or add --force"
         raise YourTurn(f"release {which} cannot come back: {problem}", remedy)
 
 
 def target_of_rollback(environment: Environment, to: str | None, force: bool, with_manifests: bool) -> Target:
-    """The release called `to`, or the one that served before the one that should. Raises YourTurn if there is none.
+    """The release called `to`, or the one that served before the present one. Raises YourTurn if there is none.
 
-    A rollback that was interrupted goes on to where it was going, though what served before is another by now.
+    An interrupted rollback keeps its target, even if another release served meanwhile.
     """
     if to:
         return _named(environment, to, force, with_manifests)

@@ -11,11 +11,11 @@ from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 Object = dict[str, Any]
-STILL_SECONDS = 60  # beyond the Deployment's own deadline, after which a cluster that says nothing is not waited for
+STILL_SECONDS = 60  # beyond the Deployment's own deadline: a silent cluster is not waited for any longer
 
 
 class Rollout:
-    """What the cluster says of one Deployment, kept up to date by a watch of each kind in a thread of its own."""
+    """The state of one Deployment, kept up to date by one watch for each kind, each in a thread of its own."""
 
     def __init__(self, api: Api, namespace: str, name: str, selector: dict[str, str]):
         self.api, self.namespace, self.name = api, namespace, name
@@ -32,7 +32,7 @@ class Rollout:
         }
 
     def wait(self, generation: int) -> None:
-        """Returns once every replica is of `generation` and available. Raises YourTurn as soon as it is known that none will be."""
+        """Returns once every replica is of `generation` and available. Raises YourTurn as soon as it is certain that they will not be."""
         for kind in self._sources:
             threading.Thread(target=self._follow, args=(kind,), daemon=True).start()
         try:
@@ -60,7 +60,7 @@ class Rollout:
                 raise self._still(deployment, said, deadline)
 
     def _still(self, deployment: Object | None, said: str, seconds: int) -> YourTurn:
-        """The controllers have gone quiet, or were told to."""
+        """The error for controllers that are silent, or were paused."""
         paused = bool(deployment and deployment["spec"].get("paused"))
         why = "it is paused" if paused else f"the cluster's controllers have done nothing for {seconds} s"
         check = (
@@ -73,7 +73,7 @@ class Rollout:
             try:
                 self._list_and_watch(kind)
             except Unreachable:
-                self._done.wait(0.2)  # and the list that follows waits for the API server
+                self._done.wait(0.2)  # the list that follows waits for the API server
             except ClusterRefusal as error:
                 if error.status != 410:  # that version is too old to watch from
                     return self._end(explain(error, f"watching {kind}", self.api.environment))
@@ -109,7 +109,8 @@ class Rollout:
 
 
 def is_complete(deployment: Object) -> bool:
-    """As `kubectl rollout status` sees it: every replica is of this revision and available, and none of another is left."""
+    """Whether the rollout is complete, as `kubectl rollout status` defines it: all replicas are of this revision and available, and none
+    of another is left."""
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
     seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]

@@ -32,10 +32,10 @@ def command(config: Path, host: str, rest_port: int, grpc_port: int) -> list[str
 
 @contextmanager
 def spawned(command: list[str], log: Path) -> Generator[int]:
-    """Runs `command` once the block has ended well, in a process whose number it has already; detached: its own session, no terminal,
-    no inherited pipe.
+    """Yields the number of a process that runs `command` once the block has ended well. The process is detached: its own session, no
+    terminal, no inherited pipe.
 
-    If the block, or the whole of this process, ends before, the process ends too: no server ever runs that is not recorded.
+    If the block or this process fails before that, the new process ends too, so that no server runs unrecorded.
     """
     held = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "held", *command]
     with log.open("w") as output:
@@ -47,7 +47,7 @@ def spawned(command: list[str], log: Path) -> Generator[int]:
 
 
 def write_config(path: Path, base: Path, release: Release | None) -> None:
-    """The models of `release`, each at exactly its version, below `base`; without a release a server that serves nothing yet."""
+    """The models of `release`, each at exactly its version, below `base`; without a release, no models."""
     entries = (
         [_entry(base / model["name"], model["name"], release.version) for model in release.models] if release else []
     )

@@ -33,7 +33,7 @@ def read(target: Environment) -> dict:
 
 
 def _ask(target: Environment, ledger: str) -> tuple[str | None, list[str]]:
-    """`right`, `wrong`, or None where nobody could be asked; and what is the matter."""
+    """`right` or `wrong`, or None if no server could be asked; and the problems in words."""
     try:
         release = target.find(ledger).release
         problems, servers = answers.ask(target, release)

@@ -1,4 +1,4 @@
-"""What a delivery is made of: a release with the manifests around it, and a place where one release at a time is served."""
+"""The two sides of a delivery: a release with the manifests around it, and an environment, which serves one release at a time."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scripts.release.releases import Release
 
 @dataclass(frozen=True)
 class Target:
-    """What is brought to an environment: a release, and the revision of the manifests around it where there are any."""
+    """A release to bring to an environment, and the revision of the manifests around it, if there are any."""
 
     release: Release
     revision: str = ""
@@ -41,32 +41,32 @@ class Environment(Protocol):
         """The releases that were verified there, oldest first."""
 
     def candidate(self) -> Target | None:
-        """What `deploy` brings; None where nothing was promoted yet."""
+        """The target that `deploy` brings; None before the first promotion."""
 
     def before(self) -> Target | None:
-        """What was verified there last: what is put back when a deployment fails."""
+        """The target verified there last, which is put back when a deployment fails."""
 
     def find(self, which: str, with_manifests: bool = False) -> Target:
-        """The release that the ledger, or a person, calls `which`: with the manifests of today, or with those it served with last.
+        """The release that the ledger, or a person, calls `which`: with today's manifests, or with those of its last deployment.
 
         Raises YourTurn if it is gone.
         """
 
     def interrupted(self) -> Entry | None:
-        """What was started there and has not come to an end; its `release` is what it was to bring."""
+        """The act that was started there and not finished; its `release` is the one it was to bring."""
 
     def finish(self) -> None:
-        """Forgets what was started, where that is noted elsewhere than in the ledger: it has come to an end."""
+        """Notes that the started act is finished, where the ledger itself does not."""
         return
 
     def prepare(self, target: Target) -> None:
-        """Raises YourTurn for what is wrong with it already here, before anything is touched or noted."""
+        """Raises YourTurn for defects that show on this computer, before anything is touched or noted."""
 
     def obstacle(self, target: Target) -> str | None:
-        """Why it could not be brought there now, although it once was: its image is gone. None where nothing is known to be in the way."""
+        """Why `target`, which served once, cannot be brought back: its image is gone. None if no obstacle is known."""
 
     def check_record(self, target: Target) -> None:
-        """Raises YourTurn if the ledger could not be brought to say that `target` serves."""
+        """Raises YourTurn if the ledger could not record that `target` serves."""
         return
 
     def touched(self) -> bool:
@@ -74,7 +74,7 @@ class Environment(Protocol):
         return False
 
     def apply(self, target: Target) -> None:
-        """Serves it; returns once it is available. Raises Failed if the release is to blame that it will not be, else YourTurn."""
+        """Serves `target`; returns once it is available. If it cannot be, raises Failed if the release is to blame, else YourTurn."""
 
     def settle(self, target: Target) -> None:
         """Removes what `target`, now verified, has no more use for."""
@@ -86,4 +86,4 @@ class Environment(Protocol):
         """Which release (VERSION-NAME) runs there now; None if nothing does."""
 
     def drift(self) -> list[str]:
-        """How what is there differs from what was committed, beyond the release; a line each."""
+        """Differences between the environment and the commit, beyond the release; a line each."""

@@ -1,7 +1,7 @@
 """Does this server serve this release, and answer its golden examples by REST and by gRPC?
 
-The first examples of a model are asked as clients ask, one by one. Of many more, several go into one request, which costs a fraction;
-what is not answered rightly that way is asked by itself, and only that counts.
+The first examples of a model are asked as clients ask, one by one. The rest are asked several to a request, which is much faster; an
+example answered wrongly that way is asked again by itself, and only that answer counts.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from scripts.release.releases import Release
 
 Example = dict[str, Any]
 ALONE = 8  # examples of a model that are asked one by one in any case
-ROWS = 32  # of one request: below what serving/batching.config allows in one batch
+ROWS = 32  # in one request: fewer than serving/batching.config allows in one batch
 
 
 def problems(endpoint: Endpoint, release: Release) -> list[str]:
@@ -45,7 +45,7 @@ def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) 
         right = _right_together(ask, examples[ALONE:])
         for number, example in examples:
             if endpoint.way and endpoint.way.trouble:
-                return []  # nothing that is said of the server
+                return []  # not the server's fault
             if number not in right and (problem := _problem(ask, example)):
                 found.append((number, f"example {number} by {by}: {problem}"))
     return [text for _, text in sorted(found, key=itemgetter(0))]
@@ -73,7 +73,7 @@ def _by_grpc(endpoint: Endpoint, version: int, model: dict[str, Any], example: E
 
 
 def _right_together(ask: Callable[[Example], dict[str, Any]], examples: list[tuple[int, Example]]) -> set[int]:
-    """The numbers of those that are answered rightly in a request with others."""
+    """The numbers of the examples that are answered rightly in a request with others."""
     right = set()
     for batch in _batches(examples):
         try:
@@ -106,14 +106,14 @@ def _batches(examples: list[tuple[int, Example]]) -> Iterator[list[tuple[int, Ex
 
 
 def _rows(example: Example) -> int | None:
-    """How many its inputs and outputs all have; None where they have not, as a scalar."""
+    """The number of rows that all inputs and outputs share; None if they share none (a scalar has no rows)."""
     values = [*example["inputs"].values(), *example["outputs"].values()]
     lengths = {len(value) if isinstance(value, list) else None for value in values}
     return lengths.pop() if len(lengths) == 1 else None
 
 
 def _shape(example: Example) -> str:
-    """The same for those that can share a request; empty for one that can with none."""
+    """A key that is equal for examples that can share a request; empty for an example that must be alone."""
     rows = {name: value[:1] for name, value in sorted(example["inputs"].items()) if isinstance(value, list)}
     return f"{example.get('signature')} {_form(rows)}" if _rows(example) else ""
 

@@ -1,1 +1,1 @@
-"""What is asked of GitHub, by `gh`: nothing else asks it."""
+"""All requests to GitHub, by `gh`: no other package makes any."""

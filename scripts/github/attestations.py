@@ -8,7 +8,7 @@ from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
 
 WORKFLOW = ".github/workflows/release.yml"
-# Of an image without one, and of a plan without the service.
+# gh's words for an image without an attestation, and for a plan without the service.
 NONE = re.compile(r"no attestations? found|HTTP 40[34]|(?:not|isn't) (?:available|enabled|supported)", re.I)
 
 

@@ -1,4 +1,4 @@
-"""What GitHub says of this fork. No remote on GitHub, no gh or no login is a state here, not an error."""
+"""What GitHub says of this fork. A missing remote, gh or login is not an error here."""
 
 import functools
 import json
@@ -42,10 +42,10 @@ def get_anywhere(path: str) -> Any:
 
 
 def listed(path: str, key: str) -> list[dict[str, Any]]:
-    """The entries under `key`; nobody has more than the hundred of one page."""
+    """The entries under `key`: one page of at most 100, which is enough."""
     return get(f"{path}?per_page=100")[key]
 
 
 def is_the_plan(error: Refused) -> bool:
-    """Whether it is the owner's plan that lacks the feature, and no setting brings it."""
+    """Whether the owner's plan lacks the feature, so that no setting can enable it."""
     return bool(PLAN.search(error.problem))

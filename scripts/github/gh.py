@@ -1,4 +1,4 @@
-"""GitHub's API, asked by `gh`: one request at a time, again where GitHub only stumbled."""
+"""GitHub's API by `gh`: one request at a time, repeated after a passing failure of GitHub."""
 
 import json
 import os
@@ -43,9 +43,9 @@ def url(path: str) -> str:
 
 
 def api(method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> Any:
-    """The answer to one request below repos/OWNER/NAME. What passes is tried again; raises Refused for what does not.
+    """The answer to one request below repos/OWNER/NAME. Passing failures are retried; raises Refused for any other.
 
-    As whoever is logged in, or whose `token` it is.
+    The request is made as the owner of `token`, else as the user who is logged in.
     """
     command = [
         "api",
@@ -61,12 +61,12 @@ def api(method: str, path: str, body: dict[str, Any] | None = None, token: str |
 
 
 def fitted(body: str) -> str:
-    """As much of it as GitHub takes."""
+    """`body`, cut to the length that GitHub accepts."""
     return body if len(body) <= LIMIT else f"{body[:LIMIT]}\n…\n\nThe rest is in the summary of the run."
 
 
 def gh(*arguments: str, stdin: str = "", token: str | None = None) -> subprocess.CompletedProcess[str]:
-    """`gh ARGUMENTS`, again where GitHub only stumbled."""
+    """Runs `gh ARGUMENTS`, again after a passing failure of GitHub."""
     variables = os.environ | ({"GH_TOKEN": token} if token else {})
     for attempt in range(ATTEMPTS):
         done = process.text(["gh", *arguments], ABSENT, stdin, variables)

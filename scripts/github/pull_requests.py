@@ -1,4 +1,4 @@
-"""Pull requests of the pipeline: one for a branch, made or brought up to date, with its check."""
+"""Pull requests of the pipeline: one for each branch, opened or updated, with its check."""
 
 from scripts.github import gh
 from scripts.workspace import actions, console, git, remote
@@ -10,8 +10,8 @@ CHECK = "ci"  # the job of ci.yml that branch protection asks for: a request ope
 def propose(commit: str, branch: str, base: str, title: str, body: str, verdict: str, good: bool = True) -> str:
     """Pushes `commit` as `branch` and proposes it for `base`. Returns the request's address.
 
-    `verdict` is what its check says, which passes if `good`. Each step finds what an interrupted one has left, and goes on. Where Actions
-    may not open requests, it says which setting allows it, and where to open this one by hand.
+    `verdict` is the text of its check, which passes if `good`. An interrupted call can be repeated. If Actions may not open requests, it
+    says which setting allows it, and where to open this one by hand.
     """
     there = _there(branch, commit)
     if not there:
@@ -25,7 +25,7 @@ def propose(commit: str, branch: str, base: str, title: str, body: str, verdict:
 
 
 def _push(commit: str, branch: str) -> None:
-    """The branch is the pipeline's own: whatever keeps it from being pushed is a rule that people have made, or a limit of GitHub's."""
+    """Pushes to the pipeline's own branch: a refusal is therefore a rule that people have made, or a limit of GitHub's."""
     try:
         remote.push(commit, branch, force=True)
     except remote.Protected as error:
@@ -34,7 +34,7 @@ def _push(commit: str, branch: str) -> None:
 
 
 def _there(branch: str, commit: str) -> str | None:
-    """Origin's commit, where it has this very proposal: what people said of it still stands."""
+    """Origin's commit if it holds this same proposal: its reviews then remain valid."""
     try:
         there = remote.fetch(branch)
     except YourTurn:

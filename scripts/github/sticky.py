@@ -1,4 +1,4 @@
-"""The one comment on a pull request, and the one issue of a kind: found again by a marker that people do not see, and rewritten."""
+"""One comment on a pull request, and one issue, for each kind: found again by a hidden marker, and rewritten."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ PAGE = 100  # the most that GitHub gives at once
 
 
 def comment(pull_request: int, kind: str, text: str) -> str:
-    """Writes the comment of that kind, in the place of the one before. Returns its address."""
+    """Writes the comment of that kind, in place of the one before. Returns its address."""
     body = _body(kind, text)
     present = _find(kind, f"issues/{pull_request}/comments?")
     if present:
@@ -39,7 +39,7 @@ def close_issue(kind: str, text: str) -> str | None:
 def _open_issue(kind: str) -> dict[str, Any] | None:
     return _find(
         kind, f"issues?state=open&labels={kind}&"
-    )  # a label is set by who may write: nobody else's issue is taken for it
+    )  # only people with write access set labels: nobody else can pass off an issue as this one
 
 
 def _find(kind: str, path: str) -> dict[str, Any] | None:

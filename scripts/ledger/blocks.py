@@ -1,4 +1,4 @@
-"""Releases that must go nowhere any more: k8s/overlays/blocked.json, each by its name with the reason."""
+"""Blocked releases, which must not be deployed any more: k8s/overlays/blocked.json, the reason by the release's name."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Blocks = dict[str, str]  # the reason by the release's name
 
 
 def read(revision: str = "HEAD") -> Blocks:
-    """Raises YourTurn where the file is not what `block` writes: then nobody knows what is blocked."""
+    """The blocks in `revision`. Raises YourTurn if the file is not in the form that `block` writes."""
     path = f"{FOLDER}/{FILE}"
     try:
         found = json.loads(git.show(revision, path) or b"{}")
@@ -27,24 +27,24 @@ def read(revision: str = "HEAD") -> Blocks:
 
 
 def of(environment: str, revision: str = "HEAD") -> Blocks:
-    """What `environment` must not be given: on this computer anything may be tried."""
+    """The blocks that hold for `environment`: none for `local`, where anything may be tried."""
     return {} if environment == "local" else read(revision)
 
 
 def refuse(release: Release, environment: str, revision: str = "HEAD") -> None:
-    """Raises YourTurn where it is blocked."""
+    """Raises YourTurn if `release` is blocked."""
     if reason := of(environment, revision).get(release.name):
         problem = f"release {release.name} is blocked ({reason}), and {environment} is not to have it"
         raise YourTurn(problem, f'another release, or ./pipeline unblock {release.name} --reason "…"')
 
 
 def serving(release: Release) -> list[str]:
-    """The environments whose ledger says that very release."""
+    """The environments whose ledger names this release."""
     return [name for name, served in overlays.released().items() if served.name == release.name]
 
 
 def change(subject: str, change: Callable[[Blocks], Blocks], publish: bool) -> bool:
-    """A commit with the changed blocks: on HEAD, or with `publish` on top of what origin has now. Returns False where nothing changes."""
+    """Commits the changed blocks: on HEAD, or with `publish` on top of origin's branch. Returns False if nothing changes."""
     if publish:
         return _publish(subject, change)
     commits.refuse_under_way()
@@ -76,7 +76,7 @@ def _publish(subject: str, change: Callable[[Blocks], Blocks]) -> bool:
 
 
 def _tree(change: Callable[[Blocks], Blocks], parent: str) -> str:
-    """Without the file where nothing is blocked."""
+    """The tree of the commit; it has no blocked.json if nothing is blocked."""
     after = dict(sorted(change(read(parent)).items()))
     content = (json.dumps(after, indent=2, ensure_ascii=False) + "\n").encode() if after else None
     return commits.with_folder(parent, str(FOLDER), parent, {FILE: content})

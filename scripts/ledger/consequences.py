@@ -10,11 +10,11 @@ from scripts.release.releases import Release
 from scripts.reports import wording
 from scripts.workspace import git
 
-SHOWN = 30  # lines of a list: more is read where it is
+SHOWN = 30  # lines of a list: a longer one is read at its source
 
 
 def describe(environment: str, release: Release, before: Release | None, base: str, commit: str) -> str:
-    """Of `commit`, which brings `release` to `environment`, beside `before`, which it serves as of the commit `base`."""
+    """The consequences of `commit`, which brings `release` to `environment`; as of commit `base` it serves `before`."""
     serves = f"release `{before.label}`" if before else "nothing yet"
     lines = [f"Release `{release.label}` for **{environment}**, which serves {serves}.", ""]
     for model in release.models:
@@ -44,7 +44,7 @@ def _number(model: dict[str, Any] | None, name: str) -> str:
 
 
 def _answers(model: dict[str, Any], present: dict[str, Any] | None) -> Iterator[str]:
-    """The golden examples that both releases have recorded; a difference within the tolerance is none."""
+    """The golden examples that both releases have recorded; a difference within the tolerance does not count."""
     if not present:
         yield "No release serves it there yet."
         return
@@ -69,7 +69,7 @@ def _rendered(environment: str, base: str, commit: str) -> list[str]:
 
 
 def _commits(release: Release, before: Release | None) -> list[str]:
-    """Without the ledger's own."""
+    """The commits between the two releases, without the ledger's own."""
     old, new = before.document["commit"] if before else None, release.document["commit"]
     if not new or not git.exists(new):
         return ["its commit is not in this repository"]

@@ -1,6 +1,6 @@
-"""Whether an environment takes a release now: its windows of `freeze` in the settings, and what its ledger says in spite of them.
+"""Whether an environment takes a release now: its windows of `freeze` in the settings, and the overrides in its ledger.
 
-A rollback never asks.
+A rollback is always allowed.
 """
 
 import datetime
@@ -12,20 +12,20 @@ from scripts.workspace.errors import YourTurn
 
 
 def closed(environment: str) -> str:
-    """In words, until when; empty where it is open."""
+    """Until when `environment` is closed, in words; empty if it is open."""
     until = windows.opens(settings.read().freeze(environment), datetime.datetime.now(datetime.UTC))
     return f"{environment} is closed until {until:%a %Y-%m-%d %H:%M %Z}" if until else ""
 
 
 def refuse(environment: str, command: str, override: str) -> None:
-    """Raises YourTurn where it is closed, unless there is a reason to come in all the same."""
+    """Raises YourTurn if `environment` is closed, unless `override` gives a reason to deploy all the same."""
     if not override.strip() and (words := closed(environment)):
         problem = f"{words}, by `freeze` in [tool.pipeline.environments]; a rollback is free"
         raise YourTurn(problem, f'wait, or ./pipeline {command} {environment} --override "REASON"')
 
 
 def is_overridden(environment: str, revision: str = "HEAD") -> bool:
-    """Whether the release that the ledger says was let in already, since it was closed, with a reason that stands there."""
+    """Whether the ledger has an override for its present release from this same freeze."""
     last: Entry | None = next(reversed(Overlay(environment).history(revision)), None)
     if not last or not last.override:
         return False

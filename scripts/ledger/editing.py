@@ -8,7 +8,7 @@ Pair = tuple[Any, Any]  # ruamel's nodes of a key and its value
 
 
 class Impossible(Exception):
-    """The document has a form that is not edited here."""
+    """The document has a form that this module does not edit."""
 
 
 class Edit(NamedTuple):
@@ -52,7 +52,7 @@ def with_fields(text: str, key: str, place: int, fields: Mapping[str, str], with
     gone = [direct[name.lower()] for name in without if name.lower() in direct]
     missing = {name: value for name, value in fields.items() if name.lower() not in direct}
     edits = [_set(text, direct[name.lower()], value) for name, value in fields.items() if name.lower() in direct]
-    if gone and missing:  # one takes the other's place, and what is said beside it
+    if gone and missing:  # the new field takes the old one's place and its comment
         name, value = missing.popitem()
         edits.append(_exchange(text, gone.pop(0), name, value))
     edits += [_removal(text, item, pair) for pair in gone]
@@ -70,14 +70,14 @@ def _find(text: str, key: str) -> tuple[Any, Pair | None]:
 
 
 def _apply(text: str, edits: list[Edit]) -> str:
-    """From the end, so that nothing moves which is still to be replaced."""
+    """Applies the edits from the end, so that the places of the others stay valid."""
     for edit in sorted(edits, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text
 
 
 def _set(text: str, pair: Pair, new: str) -> Edit:
-    """The value in the quotes that it has; an anchor stays before it."""
+    """Replaces a value, in its present quotes; an anchor stays before it."""
     key, value = pair
     start, end = value.start_mark.index, value.end_mark.index
     if _is_alias(pair):
@@ -85,7 +85,7 @@ def _set(text: str, pair: Pair, new: str) -> Edit:
         if not alias:
             raise Impossible
         return Edit(alias.start(1), alias.end(1), new)
-    if start == end:  # nothing: ruamel's place of it is that of whatever comes next
+    if start == end:  # an empty value: ruamel gives it the place of the next token
         place = text.index(":", key.end_mark.index) + 1
         return Edit(place, place, f" {new}")
     properties = re.match(r"(?:[&!]\S*\s+)*", text[start:end])
@@ -101,7 +101,7 @@ def _exchange(text: str, pair: Pair, name: str, value: str) -> Edit:
 
 
 def _removal(text: str, item: Any, pair: Pair) -> Edit:
-    """A field, with its line where it has one of its own and nothing is said beside it."""
+    """Removes a field, and its whole line if that holds no other field and no comment."""
     pairs = list(item.value)
     place, (start, end) = pairs.index(pair), _span(pair)
     if not item.flow_style and "#" in text[end : _line_end(text, end)]:
@@ -126,7 +126,7 @@ def _addition(text: str, item: Any, after: Pair, fields: Mapping[str, str]) -> E
 
 
 def _new_list(text: str, root: Any, key: str, fields: Mapping[str, str]) -> Edit:
-    """At the end of the document."""
+    """A new list at the end of the document."""
     if root.flow_style:
         end = _span(root.value[-1])[1]
         quote = '"' if root.value[0][0].style == '"' else ""
@@ -137,7 +137,7 @@ def _new_list(text: str, root: Any, key: str, fields: Mapping[str, str]) -> Edit
 
 
 def _under(text: str, root: Any, pair: Pair, fields: Mapping[str, str]) -> Edit:
-    """In the place of a value that is empty."""
+    """A new list in place of an empty value."""
     key, value = pair
     if root.flow_style:
         return Edit(value.end_mark.index, value.end_mark.index, f" [{_flow(text, root, fields)}]")
@@ -157,7 +157,7 @@ def _block(text: str, indent: str, fields: Mapping[str, str]) -> str:
 
 
 def _span(pair: Pair) -> tuple[int, int]:
-    """From the key to the end of its value; an alias as its value stands elsewhere."""
+    """From the key to the end of its value; the value of an alias stands elsewhere."""
     return pair[0].start_mark.index, max(pair[0].end_mark.index, pair[1].end_mark.index)
 
 
@@ -167,7 +167,7 @@ def _is_alias(pair: Pair) -> bool:
 
 
 def _is_bare(text: str, pair: Pair) -> bool:
-    """Whether its line says nothing else."""
+    """Whether the pair is alone on its line."""
     start, end = pair[0].start_mark.index, pair[1].end_mark.index
     line = text[_line_start(text, start) : _line_end(text, end)]
     return not re.search(r"[#&!\n\r].*\S", line.strip()) and "#" not in line and "\n" not in line.strip()
@@ -184,6 +184,6 @@ def _line_start(text: str, place: int) -> int:
 
 
 def _line_end(text: str, place: int) -> int:
-    """After the line end."""
+    """The place after the line end."""
     found = re.compile(r"\r\n|\n|\r").search(text, place)
     return found.end() if found else len(text)

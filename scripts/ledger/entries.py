@@ -1,4 +1,4 @@
-"""A line of an environment's ledger: what was done there, with which release, and how it ended."""
+"""A line of an environment's ledger: the action, the release, and the outcome."""
 
 import datetime
 from dataclasses import asdict, dataclass, field
@@ -14,11 +14,11 @@ class Entry:
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
-    override: str = ""  # why it was let in while the environment was closed
-    taken_back: dict[str, str] = field(default_factory=dict)  # what comes back only with a reason: names, and why
+    override: str = ""  # the reason to deploy while the environment was closed
+    taken_back: dict[str, str] = field(default_factory=dict)  # releases that come back only with a reason: why, by name
 
     def to_dict(self) -> dict[str, Any]:
-        """What people look for in it."""
+        """The fields that people look for in an entry."""
         present = {key: value for key, value in asdict(self).items() if key != "taken_back"}
         return {key: value for key, value in present.items() if value or key != "override"}
 

@@ -1,4 +1,4 @@
-"""What the commits of an environment did there: read from what they hold, since a message can be reworded, squashed or added to.
+"""What the commits of an environment did there: read from their files, since a message can be reworded, squashed or extended.
 
 `ledger.json` in the overlay is the entry of the last promotion, rollback or return. A commit whose `ledger.json` was there before, or
 speaks of another release, was made by hand: a revert where it brings an earlier release back, else an edit.
@@ -15,7 +15,7 @@ from scripts.workspace import git
 FILE = "ledger.json"
 TEXTS = ["action", "release", "outcome", "reason", "override"]
 FIELDS = [*TEXTS, "taken_back"]
-TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # all that the commits before there was a ledger.json say
+TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # in the messages of commits older than ledger.json
 FORMAT = "%x01" + "%x00".join(
     ["%H", "%ct", "%s", *(f"%(trailers:key={key},valueonly,unfold,separator=%x20)" for key in TRAILERS)]
 )
@@ -50,15 +50,15 @@ def read(folder: str, revision: str) -> list[Entry]:
 
 
 def to_document(entry: Entry, parent: str) -> bytes:
-    """`ledger.json`. The commit that it was made on tells it from an entry that says the same at another time."""
+    """`ledger.json`. The parent commit distinguishes it from an equal entry at another time."""
     document = {key: getattr(entry, key) for key in FIELDS if getattr(entry, key)} | {"on": parent}
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def taken_back(entries: list[Entry]) -> dict[str, str]:
-    """The releases that somebody has taken back and not brought again since: names, and why.
+    """The releases that were rolled back or reverted, and not promoted again since: why, by name.
 
-    Each ledger.json carries those before it on, for a history that is squashed or cut off.
+    Each ledger.json repeats the earlier ones, for a history that is squashed or shallow.
     """
     found: dict[str, str] = {}
     before = NO_RELEASE
@@ -84,7 +84,7 @@ def _entry(commit: Commit, said: dict[str, Any], label: str, before: list[Entry]
 
 
 def _read(document: bytes | None) -> dict[str, Any]:
-    """Nothing where a conflict, or a person, has left it in no form of its own: then the commit was made by hand."""
+    """The parsed ledger.json; empty if a conflict or a person has broken its form: then the commit was made by hand."""
     try:
         said = json.loads(document or b"{}")
     except ValueError:

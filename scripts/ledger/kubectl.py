@@ -13,7 +13,7 @@ WARNING = "# Warning:"  # as kustomize begins its own
 def render(folder: str, shown: str) -> str:
     """The manifests of a kustomization, which people know as `shown`.
 
-    What kustomize warns of is an error, since it will refuse it one day; kubectl's notices are none.
+    A warning of kustomize is an error, since a later version will refuse the same file; a notice of kubectl is not.
     """
     done = process.text(["kubectl", "kustomize", folder], ABSENT)
     warnings = "\n".join(line for line in done.stderr.splitlines() if line.startswith(WARNING))
@@ -26,13 +26,13 @@ def render(folder: str, shown: str) -> str:
 
 
 def apply(folder: str) -> None:
-    """Server-side apply of a kustomization, as whoever the kubeconfig says."""
+    """Server-side apply of a kustomization, as the user of the kubeconfig."""
     done = process.text(["kubectl", "apply", "--server-side", "--kustomize", folder], ABSENT)
     if done.returncode:
         raise YourTurn(f"{folder} cannot be applied: {_words(done.stderr)}", "the same command again")
 
 
 def _words(stderr: str) -> str:
-    """Without the frame of a log line that kubectl puts around errors of several lines."""
+    """kubectl's message, without the log line that it puts around errors of several lines."""
     text = " ".join(stderr.split()).replace('\\"', '"')
     return re.sub(r"^E\d{4} .*? err=(?:< |\")(.*?)(?: >|\")$", r"\1", text).removeprefix("error: ")

@@ -1,6 +1,6 @@
-"""The images in an overlay's kustomization: read, and written so that every other byte of the file stays as it is.
+"""The images in an overlay's kustomization: read, and written without a change to any other byte of the file.
 
-`serving` is the server's; `models` is that of k8s/components/model-volume. Keys count in any case, as they do to kustomize.
+`serving` is the server's image; `models` is that of k8s/components/model-volume. Keys match in upper and lower case, as in kustomize.
 """
 
 import json
@@ -12,9 +12,9 @@ from scripts.ledger import editing
 from scripts.workspace import git
 from scripts.workspace.errors import YourTurn
 
-FILES = ["kustomization.yaml", "kustomization.yml", "Kustomization"]  # any of these is one, to kustomize
+FILES = ["kustomization.yaml", "kustomization.yml", "Kustomization"]  # the names that kustomize accepts
 NAME = "serving"  # of the image in k8s/base
-TAGS = ["newTag", "tagSuffix"]  # what would stand beside a digest
+TAGS = ["newTag", "tagSuffix"]  # fields that conflict with a digest
 
 
 def find(folder: str, revision: str) -> str | None:
@@ -47,7 +47,7 @@ def load(text: str, source: str) -> dict[str, Any]:
 
 
 def image(text: str, source: str, which: str = NAME) -> str | None:
-    """NAME@DIGEST of that image; None where no release was promoted yet. A tag is refused."""
+    """NAME@DIGEST of that image; None before the first promotion. Raises YourTurn for a tag."""
     entry = _entry(_images(load(text, source), source), which, source)[1]
     if entry is None:
         return None
@@ -65,7 +65,7 @@ def with_images(text: str, source: str, images: Mapping[str, tuple[str, str]]) -
 
 
 def with_component(text: str, source: str, component: str) -> str:
-    """`text` with one component more, unless it has that one; for rendering, not for people to read."""
+    """`text` with `component` added, unless it is there already; for rendering, not for people to read."""
     document = load(text, source)
     others = [name for name in document.get("components") or [] if name != component]
     return json.dumps(document | {"components": [*others, component]})
@@ -114,7 +114,7 @@ def _entry(images: list[dict[str, Any]], which: str, source: str) -> tuple[int, 
 
 
 def _rest(document: dict[str, Any], which: str, source: str) -> Any:
-    """All of the document but what is set here."""
+    """The document without the fields that this module sets."""
     ours = {"newname", "digest", *(tag.lower() for tag in TAGS)}
     entries = [
         {key: value for key, value in entry.items() if key not in ours} if entry.get("name") == which else entry

@@ -1,4 +1,4 @@
-"""What an environment promises to those who use it, and the rules that alert by it: the PrometheusRules of k8s/components/monitoring."""
+"""The service level objectives of an environment, and their alerting rules: the PrometheusRules of k8s/components/monitoring."""
 
 import re
 from typing import Any
@@ -10,12 +10,12 @@ Manifest = dict[str, Any]
 NAME = "serving-objectives"  # the PrometheusRule
 COMMON = "serving"  # the one that is the same in every environment
 AVAILABILITY, LATENCY = "serving:objective_availability:ratio", "serving:objective_latency:ratio"
-# Where TensorFlow Serving's histogram of latencies counts, in µs, as its page writes them.
+# Bucket bounds of TensorFlow Serving's latency histogram, in µs, as its metrics page writes them.
 BOUNDS = [f"{10 * 1.8**power:g}" for power in range(33)]
 
 
 def check(manifests: list[Manifest], folder: str) -> None:
-    """Raises YourTurn for objectives that no alert could go by; without any there is nothing to check."""
+    """Raises YourTurn for objectives that no alert can use."""
     for rule in (rule for m in _rules(manifests) if m["metadata"]["name"] == NAME for rule in _in_groups(m)):
         settings.refuse_unknown(
             f"objective in {folder}/objectives.yaml", rule.get("record", ""), [AVAILABILITY, LATENCY]
@@ -42,7 +42,7 @@ def _check(record: str, found: list[dict[str, Any]], file: str) -> None:
 
 
 def _near(bound: object) -> str:
-    """The bounds below and above, where it is a number."""
+    """The nearest bounds below and above, in words, if `bound` is a number."""
     try:
         wanted = float(str(bound))
     except ValueError:
@@ -53,7 +53,7 @@ def _near(bound: object) -> str:
 
 
 def plain(environments: dict[str, list[Manifest]]) -> dict[str, Any]:
-    """The rules of several environments' manifests as the document that Prometheus reads without its operator."""
+    """The rules of several environments as one file of rules for a Prometheus without the operator."""
     groups = {}
     for environment, manifests in environments.items():
         for manifest in _rules(manifests):

@@ -1,6 +1,6 @@
 """The ledger of an environment: its folder in k8s/overlays, and the commits that touched it.
 
-`kustomization.yaml` holds the image's digest, `release.json` beside it the release, and `ledger.json` what was done last, and why.
+`kustomization.yaml` holds the image's digest, `release.json` the release, and `ledger.json` the last action and its reason.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def check(name: str, *more: str) -> None:
 
 
 def released() -> dict[str, Release]:
-    """What each environment's ledger says, in the order of promotion; without those that have no release yet."""
+    """The release in each environment's ledger, in the order of promotion; environments without a release are left out."""
     found = {name: Overlay(name).release() for name in names()}
     return {name: release for name, release in found.items() if release}
 
@@ -53,7 +53,7 @@ class Overlay:
         )
 
     def release(self, revision: str = "HEAD") -> Release | None:
-        """What `revision` says that the environment should serve; None before the first promotion."""
+        """The release that the environment should serve by `revision`; None before the first promotion."""
         file = self.file(revision)
         stored, document = git.contents([f"{revision}:{path}" for path in (file, f"{self.folder}/release.json")])
         text = kustomization.decoded(stored or b"", file)
@@ -69,7 +69,7 @@ class Overlay:
         return release
 
     def namespace(self) -> str | None:
-        """What the kustomization says in HEAD; None where it is set otherwise."""
+        """The namespace in HEAD's kustomization; None if it is set elsewhere."""
         file = self.file()
         return kustomization.load(kustomization.decoded(git.show("HEAD", file) or b"", file), file).get("namespace")
 
@@ -83,9 +83,9 @@ class Overlay:
         return history.read(str(self.folder), revision)
 
     def find(self, which: str, *revisions: str) -> Release:
-        """The newest release so called that any environment's ledger holds, this one's first. Raises YourTurn if there is none.
+        """The newest release called `which` in any environment's ledger, this one's first. Raises YourTurn if there is none.
 
-        In the history of HEAD, or of `revisions`.
+        The search covers the history of HEAD, or of `revisions`.
         """
         for pattern in (self.folder, FOLDER):
             flags = ["--format=%x01%H", "--name-only", "--no-renames", "--diff-filter=AM"]
@@ -102,7 +102,7 @@ class Overlay:
         )
 
     def write(self, release: Release, revision: str, entry: Entry) -> str | None:
-        """`commit` on HEAD, which moves there. Raises YourTurn, with nothing changed, where somebody's own work is in the way."""
+        """Makes `commit` on HEAD and advances HEAD. Raises YourTurn, with nothing changed, if uncommitted work is in the way."""
         commits.refuse_under_way()
         head, folder = git.text("rev-parse", "HEAD"), str(self.folder)
         commits.refuse_changes(folder, self._tree(release, revision, self._record(entry, head), head))
@@ -114,18 +114,18 @@ class Overlay:
         return made
 
     def check_writable(self, release: Release, revision: str, entry: Entry) -> None:
-        """Raises YourTurn where `write` could not make its commit: somebody's work in the way, another git, no room, no signature."""
+        """Raises YourTurn if `write` could not commit: uncommitted work in the way, git at work, a full disk, no signature."""
         commits.refuse_under_way()
         head, folder = git.text("rev-parse", "HEAD"), str(self.folder)
         tree = self._tree(release, revision, self._record(entry, head), head)
         commits.refuse_changes(folder, tree)
-        commits.commit(tree, head, self._message(entry))  # which no branch has yet, and git throws away one day
+        commits.commit(tree, head, self._message(entry))  # on no branch: git will collect it as garbage
 
     def commit(self, release: Release, revision: str, entry: Entry, parent: str) -> str | None:
-        """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None where `parent` has just that.
+        """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None if `parent` has the same.
 
-        But a return is always one: what failed may have been a manifest elsewhere, or a release that git does not say should be served.
-        So is an override, which changes nothing but what the ledger says.
+        A return is committed even without a difference: the failure may have been in a manifest elsewhere, or in a release that git does
+        not name. An override is committed too: it changes only the ledger.
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
@@ -135,12 +135,12 @@ class Overlay:
         return commits.commit(tree, parent, self._message(entry))
 
     def _record(self, entry: Entry, parent: str) -> bytes:
-        """What ledger.json says of `entry`, made on `parent`."""
+        """The ledger.json for `entry`, made on `parent`."""
         taken_back = history.taken_back([*self.history(parent), entry])
         return history.to_document(dataclasses.replace(entry, taken_back=taken_back), parent)
 
     def _tree(self, release: Release, revision: str, record: bytes | None, parent: str) -> str:
-        """`record` is the content of ledger.json."""
+        """The tree of the commit; `record` is the content of ledger.json."""
         file = self.file(revision)
         text = kustomization.decoded(git.show(revision, file) or b"", file)
         content = {
@@ -151,7 +151,7 @@ class Overlay:
         return commits.with_folder(parent, str(self.folder), revision, content)
 
     def _message(self, entry: Entry) -> str:
-        """For people: `history` reads ledger.json."""
+        """The commit message, for people only: `history` reads ledger.json."""
         values = {"Action": entry.action, "Release": entry.release, "Outcome": entry.outcome, "Reason": entry.reason}
         values |= {"Override": entry.override}
         trailers = [f"{key}: {' '.join(value.split())}" for key, value in values.items() if value]

@@ -1,4 +1,4 @@
-"""A promotion that others see: pushed to origin's branch, or proposed there with its consequences."""
+"""A promotion: a commit here, a push to origin's branch, or a pull request that describes the consequences."""
 
 import os
 
@@ -11,13 +11,13 @@ from scripts.workspace import actions, console, git, lock, remote
 from scripts.workspace.errors import YourTurn
 
 DEPLOYS = "deploy.yml"  # the workflow
-BRANCH = "promote/"  # and the environment: where a promotion is proposed
+BRANCH = "promote/"  # + ENV: the branch of a proposed promotion
 
 
 def was_rolled_back(environment: str, release: Release, reason: str, revision: str = "HEAD") -> bool:
-    """Whether this very release was rolled back there, and no reason is given to bring it again.
+    """Whether this release was rolled back there, and no reason is given to promote it again.
 
-    What failed by itself may try again.
+    A release that failed by itself may be tried again.
     """
     why = history.taken_back(Overlay(environment).history(revision)).get(release.name)
     if why is None or reason.strip():
@@ -29,9 +29,9 @@ def was_rolled_back(environment: str, release: Release, reason: str, revision: s
 
 
 def came_later(environment: str, reason: str, revision: str) -> bool:
-    """Whether what the environment has, as of `revision`, was pushed after what is checked out here, and no reason is given to go back.
+    """Whether the environment, as of `revision`, has a release of a later commit than HEAD, and no reason is given to go back.
 
-    The run of an old push that somebody repeats would otherwise bring an old release back.
+    Otherwise a repeated workflow run of an old push would bring an old release back.
     """
     there, here = Overlay(environment).release(revision), git.text("rev-parse", "HEAD")
     commit = there.document["commit"] if there else None
@@ -46,7 +46,7 @@ def came_later(environment: str, reason: str, revision: str) -> bool:
 
 
 def commit(environment: str, release: Release, entry: Entry) -> None:
-    """As a commit of this checkout."""
+    """Promotes `release` by a commit in this checkout."""
     with lock.held("promote"):
         made = Overlay(environment).write(release, "HEAD", entry)
     console.say(
@@ -58,9 +58,9 @@ def commit(environment: str, release: Release, entry: Entry) -> None:
 
 
 def publish(environment: str, release: Release, entry: Entry, by: str, dispatch: bool, candidate: bool = False) -> None:
-    """On top of what origin has now, as often as somebody else is faster; the checkout here stays as it is.
+    """Promotes `release` on top of origin's branch, again whenever somebody else pushes first; this checkout stays as it is.
 
-    A `candidate` is what was made of the commit checked out here.
+    `candidate`: the release was made of the commit checked out here.
     """
     branch, overlay = remote.branch(), Overlay(environment)
     for _ in range(remote.ATTEMPTS):
@@ -74,7 +74,7 @@ def publish(environment: str, release: Release, entry: Entry, by: str, dispatch:
         if not commit:
             console.say(f"  promote    {environment} has release {release.name} already: nothing to commit")
             actions.output(promoted=environment)
-            if dispatch and by == "commit":  # whoever pushed it may have been cut off before this
+            if dispatch and by == "commit":  # the run that pushed it may have been killed before this
                 _start_deployment(environment, branch)
             return
         try:
@@ -101,7 +101,7 @@ def _push(environment: str, release: Release, commit: str, branch: str, dispatch
 
 
 def _start_deployment(environment: str, branch: str) -> None:
-    """A push by a workflow's own token starts no workflow; a deployment of what serves already changes nothing."""
+    """Starts the workflow: a push by a workflow's own token does not. Deploying the release that serves changes nothing."""
     request = {"ref": branch, "inputs": {"environment": environment}}
     gh.api("POST", f"actions/workflows/{DEPLOYS}/dispatches", request, os.environ.get("DISPATCH_TOKEN"))
 

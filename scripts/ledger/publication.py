@@ -11,7 +11,7 @@ from scripts.workspace.errors import YourTurn
 
 
 def publish() -> None:
-    """Raises YourTurn where there are other commits among them: those are not the pipeline's to push."""
+    """Pushes the ledger's commits. Raises YourTurn if there are other commits among them: the pipeline must not push those."""
     branch = remote.branch()
     for _ in range(remote.ATTEMPTS):
         base = remote.fetch(branch)
@@ -39,7 +39,7 @@ def publish() -> None:
 
 
 def _entry(commit: str) -> tuple[str, Entry]:
-    """The environment and what happened there, as a commit of the ledger says."""
+    """The environment and the entry of a commit of the ledger."""
     paths = git.paths("diff-tree", "--no-commit-id", "--name-only", "-r", "-z", commit)
     environments = {Path(path).relative_to(FOLDER).parts[0] for path in paths if Path(path).is_relative_to(FOLDER)}
     subject = git.text("log", "-1", "--format=%h %s", commit)
@@ -54,7 +54,7 @@ def _entry(commit: str) -> tuple[str, Entry]:
 
 
 def _repeat(commit: str, base: str, environment: str, entry: Entry, head: str) -> str | None:
-    """The same commit on top of `head`. Where somebody else has changed that overlay meanwhile, only the release in it is changed."""
+    """The same commit on top of `head`. If somebody else has changed that overlay meanwhile, only its release is changed."""
     overlay = Overlay(environment)
     release = overlay.release(commit)
     parent = git.text("merge-base", commit, base)
@@ -71,7 +71,7 @@ def _repeat(commit: str, base: str, environment: str, entry: Entry, head: str) -
 
 
 def _is_there(overlay: Overlay, entry: Entry, parent: str, base: str) -> bool:
-    """Whether an earlier `publish`, whose end nobody saw, has brought it."""
+    """Whether an earlier `publish` that was interrupted has already pushed the entry."""
     since = overlay.history(base)[len(overlay.history(parent)) :]
     return any((e.action, e.release, e.reason) == (entry.action, entry.release, entry.reason) for e in since)
 

@@ -1,4 +1,4 @@
-"""The manifests of an environment, as a revision of this repository has them, and how two of them differ."""
+"""The manifests of an environment at a revision of this repository, and the differences between two renderings."""
 
 import io
 import json
@@ -14,22 +14,22 @@ from scripts.workspace import files, git
 from scripts.workspace.errors import YourTurn
 
 Manifest = dict[str, Any]
-# Fields that the API server keeps for itself: no difference to anybody.
+# Fields that the API server sets: never a difference.
 BOOKKEEPING = {"managedFields", "generation", "resourceVersion", "uid", "creationTimestamp", "selfLink"}
 
 
 def render(
     environment: str, revision: str, release: Release | None, elsewhere: str = "", component: str = ""
 ) -> list[Manifest]:
-    """What `revision` says of `environment`, with `release` in the place of its own. Raises YourTurn where it does not render.
+    """The manifests of `environment` at `revision`, with `release` in place of its own. Raises YourTurn if they do not render.
 
-    `elsewhere` is a namespace in the place of the environment's own, `component` one more of k8s/components.
+    `elsewhere` replaces the environment's namespace; `component` adds one of k8s/components.
     """
     from ruamel.yaml import YAML
 
     folder = f"k8s/overlays/{environment}"
     with tempfile.TemporaryDirectory() as checkout:
-        # Line ends as they are committed, and modes that let this user read: not what the user's settings make of them.
+        # Line ends and modes are those of the commit, whatever the user's git settings.
         archive = git.git(
             "archive", "--format=tar", revision, "k8s", settings=["core.autocrlf=false", "tar.umask=0022"]
         )
@@ -54,7 +54,7 @@ def render(
 
 
 def _check(manifests: list[Manifest], folder: str, release: Release | None) -> None:
-    """What renders well and would still not do."""
+    """Raises YourTurn for manifests that render and would still not work."""
     edit = f"edit {folder} and commit; kubectl kustomize {folder} shows what it renders"
     _check_namespaces(manifests, folder)
     deployment = workload(manifests)
@@ -71,7 +71,7 @@ def _check(manifests: list[Manifest], folder: str, release: Release | None) -> N
 
 
 def _check_namespaces(manifests: list[Manifest], folder: str) -> None:
-    """Everything belongs into the namespace of the Deployment; what belongs to the cluster is an administrator's."""
+    """Every object belongs in the Deployment's namespace; objects of the whole cluster are an administrator's."""
     wanted = workload(manifests)["metadata"].get("namespace")
     if not wanted:
         raise YourTurn(f"{folder} says no namespace", f"namespace: in {folder}/{kustomization.FILES[0]}, and commit")
@@ -86,7 +86,7 @@ def _check_namespaces(manifests: list[Manifest], folder: str) -> None:
 
 
 def _check_volume(deployment: Manifest, folder: str, release: Release | None) -> None:
-    """The models are in the server's image or in a volume: both, or neither, would not start."""
+    """The models are either in the server's image or in a volume: with both, or neither, no pod would start."""
     if not release:
         return
     volumes = deployment["spec"]["template"]["spec"].get("volumes", [])
@@ -124,7 +124,7 @@ def title(manifest: Manifest) -> str:
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """A line for each value that differs, with where it is; items of a list go by their name where they have one."""
+    """A line for each value that differs, with its path; items of a list are matched by name if they have one."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in BOOKKEEPING and not (path == "" and key == "status"):
@@ -150,7 +150,7 @@ def between(old: list[Manifest], new: list[Manifest]) -> list[str]:
 
 
 def changes(old: Manifest, new: Manifest) -> list[str]:
-    """A line for each value that differs, with the object it belongs to. What a Secret holds is not said."""
+    """A line for each value that differs, with its object. The contents of a Secret are not shown."""
     lines = list(differences(old, new))
     return (
         [f"{title(new)} differs"] if lines and new["kind"] == "Secret" else [f"{title(new)} {line}" for line in lines]

@@ -1,1 +1,1 @@
-"""A release as a thing, and where it is kept: on disk, as an image, in a registry."""
+"""A release, and its forms: files on disk, an image, artifacts in a registry."""

@@ -14,7 +14,7 @@ TESTS = "tests/container/test_image.py"
 
 
 def test(release: Release) -> None:
-    """Tests the image built of `release`, and notes it: only a tested image is pushed."""
+    """Tests the image built of `release`, and notes the success: only a tested image is pushed."""
     note = images.note(release)
     with (
         console.stage("test-image") as stage,

@@ -8,12 +8,12 @@ from typing import Any
 from scripts.release import registry
 from scripts.release.releases import Release
 
-ARTIFACT = "application/vnd.pipeline.litert.v1"  # says what the artifact is; no registered type does
+ARTIFACT = "application/vnd.pipeline.litert.v1"  # no registered type fits
 LAYER = "application/vnd.pipeline.litert.v1.flatbuffer"
 
 
 def push(release: Release, name: str, image: str) -> tuple[list[dict[str, str]], int]:
-    """Pushes each file that is not there. Returns where they are, as release.json notes it, and how many were pushed.
+    """Pushes each file that is not there. Returns their places, in the form of release.json, and how many were pushed.
 
     `image` is the digest of the release's image in the repository `name`.
     """

@@ -1,4 +1,4 @@
-"""The embedded server as the base of a release's image, where the settings say server = "embedded": built here, of this checkout."""
+"""The embedded server as the base of a release's image, if the settings say server = "embedded": built from this checkout."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ FILES = [
     "requirements/uv.txt",
     "serving/__init__.py",
 ]
-CERTIFICATES = "SSL_CERT_FILE"  # of a machine whose way out has a certificate of its own
+CERTIFICATES = "SSL_CERT_FILE"  # for a machine behind a proxy with its own certificate
 BUILT = "docker needs BuildKit: install buildx (docker-buildx-plugin), then the same command again"
 
 
@@ -26,19 +26,19 @@ def is_chosen() -> bool:
 
 
 def parts() -> dict[str, str]:
-    """What decides the answers of this server: the SHA-256 of each file of it."""
+    """The parts that decide the answers of this server: the SHA-256 of each of its files."""
     code = [path for path in Path("serving/embedded").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return {str(path): files.sha256(path) for path in sorted([*map(Path, FILES), *code])}
 
 
 def image() -> str:
-    """What the image is called here: the same files have one name."""
+    """The image's local name: the same files give the same name."""
     listed = "\n".join(f"{name} {value}" for name, value in parts().items())
     return f"embedded-server:{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
 
 
 def build() -> None:
-    """Builds the image. Raises YourTurn in the engine's own words where that fails."""
+    """Builds the image. Raises YourTurn with the engine's own message if that fails."""
     secret = ["--secret", f"id=certificates,src={os.environ[CERTIFICATES]}"] if CERTIFICATES in os.environ else []
     command = ["docker", "build", "--quiet", "--tag", image(), "--file", DOCKERFILE, *secret, "."]
     doing = f"the embedded server's image cannot be built of {DOCKERFILE}"

@@ -1,4 +1,4 @@
-"""The Docker engine: one client, its failures in words, a build that is reproducible, and a push that is checked."""
+"""The Docker engine: one client, failures in words, a reproducible build, and a checked push."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from scripts.workspace.errors import YourTurn
 
 
 def client():
-    """A client of the engine that the `docker` command would use, once it has answered. Raises YourTurn."""
+    """A client of the engine that the `docker` command would use. Raises YourTurn if the engine does not answer."""
     import docker.errors
 
     host = _follow_context()
@@ -28,10 +28,10 @@ def client():
 
 
 def _follow_context() -> str:
-    """Where the engine is, in docker's own order: DOCKER_HOST, else the context that is chosen, for this process and all that it starts.
+    """The engine's address, in docker's own order: DOCKER_HOST, else the chosen context, for this process and its children.
 
-    Rootless Docker, Docker Desktop, Colima and Rancher Desktop each make a context, and no socket at the usual place. One that is unknown,
-    which the library passes by, would be another engine than meant.
+    Rootless Docker, Docker Desktop, Colima and Rancher Desktop each make a context, and no socket at the usual place. The library ignores
+    an unknown context, and would use another engine: here it is an error.
     """
     from docker.context import ContextAPI
 
@@ -63,7 +63,7 @@ def _unreachable(host: str, text: str) -> YourTurn:
 
 @contextmanager
 def explained(doing: str) -> Generator[None]:
-    """Turns what the engine refuses within the block into YourTurn."""
+    """Turns the engine's errors within the block into YourTurn."""
     import docker.errors
 
     try:
@@ -74,7 +74,7 @@ def explained(doing: str) -> Generator[None]:
 
 AGAIN = "then the same command again"
 EMBEDDED = 'set server = "embedded" in [tool.pipeline] of pyproject.toml: that server runs on 64-bit Arm, too'
-REMEDIES = {  # what an engine or a registry says: what to do
+REMEDIES = {  # words of an engine's or a registry's message → the remedy
     r"docker-credential-\S+ not installed": f"install that program, or take it out of ~/.docker/config.json, {AGAIN}",
     r"no space left": f"docker system prune, {AGAIN}",
     r"unauthorized|denied|authentication required|no basic auth": f"docker login, with an account that may do this, {AGAIN}",
@@ -144,10 +144,10 @@ def _follow(messages: Iterable[dict[str, Any]], doing: str, show: Callable[[str]
 
 
 def _dated(engine, image, tag: str, seconds: int) -> str:
-    """The same image with the release's time in the place of now, so that its digest is the same whenever it is built.
+    """The image with the release's time in place of the present time, so that its digest is the same whenever it is built.
 
-    An engine that keeps its layers unpacked takes a configuration alone for layers that it has. One that does not (the containerd
-    store) keeps the image as it was built.
+    An engine with unpacked layers loads a new configuration alone, for layers that it has. The containerd store cannot: there the image
+    stays as it was built.
     """
     import datetime
 
@@ -182,7 +182,7 @@ def _dated(engine, image, tag: str, seconds: int) -> str:
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes | Path, seconds: int) -> None:
-    """Adds a file to a context: owned by root, readable by all, dated `seconds`, whoever and whenever it is built."""
+    """Adds a file to a context: owned by root, readable by all, dated `seconds`, so that every build is the same."""
     entry = tarfile.TarInfo(name)
     entry.mtime, entry.mode = seconds, 0o644
     if isinstance(content, Path):
@@ -223,7 +223,7 @@ def push(name: str, tag: str, show: Callable[[str], None]) -> tuple[str, bool]:
 
 
 def push_as(reference: str, name: str, tag: str) -> None:
-    """Gives what the registry has as `reference` another tag there; costs no more than a manifest."""
+    """Adds a tag to the image `reference` in the registry; only the manifest is sent."""
     if digest_in_registry(f"{name}:{tag}") == reference.rpartition("@")[2]:
         return
     engine, doing = client(), f"{name}:{tag} cannot be pushed"
@@ -234,7 +234,7 @@ def push_as(reference: str, name: str, tag: str) -> None:
 
 
 def digest_in_registry(reference: str) -> str | None:
-    """What the registry has under `reference` (a tag or a digest); None if it has nothing there."""
+    """The digest of `reference` (a tag or a digest) in the registry; None if the registry does not have it."""
     import docker.errors
 
     try:

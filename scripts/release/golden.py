@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-# How far a float may be off: a number, absolute; or {"absolute": …, "relative": …}, whichever is more. All else is exact.
+# How far a float may be off: a number, absolute; or {"absolute": …, "relative": …}, whichever is more. Other types must be equal.
 Allowed = float | Mapping[str, float]
 Tolerance = Allowed | Mapping[str, Allowed]  # of all outputs, or by output
 
 
 def difference(expected: dict[str, Any], actual: dict[str, Any], tolerance: Tolerance) -> str | None:
-    """Where and how the outputs `actual` are not `expected`, in words; None if they are. `tolerance` may be a mapping of outputs."""
+    """Where and how the outputs `actual` differ from `expected`, in words; None if they agree. `tolerance` may be a mapping of outputs."""
     if lacking := expected.keys() - actual.keys():
         return f"there is no output {sorted(lacking)[0]!r}, but {', '.join(map(repr, sorted(actual)))}"
     if surplus := actual.keys() - expected.keys():

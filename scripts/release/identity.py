@@ -1,8 +1,8 @@
-"""What a release is named by: the parsed code that decides its answers, its data files, the locked packages, the server's configuration.
+"""The inputs of a release's hash: the parsed code that decides its answers, data files, locked packages, the server's configuration.
 
-Two identities of a model: of its weights (what data(), network() and fit() come to), and of how it is judged and served (all else). Code
-counts as it is parsed, without comments, docstrings and layout, and only where it is imported. A definition in a model file counts for the
-weights if data(), network() or fit() mention it, themselves or through others.
+A model has two identities: of its weights (everything that data(), network() and fit() use), and of how it is judged and served (the rest).
+Code counts as it is parsed, without comments, docstrings and layout, and only if it is imported. A definition in a model file counts for
+the weights if data(), network() or fit() mention it, directly or through others.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from scripts.release import embedded
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
-# What the pipeline itself adds: the code from which a stage starts, with all that it imports of this folder, but for what only speaks.
+# The pipeline's own part: the first file of each stage, with all its imports from this folder, without SPEAKING.
 ROOM = "scripts/training"
 TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
 SPEAKING = [
     "scripts/training/faults.py",
     "scripts/training/models.py",
-]  # they find, name and refuse, and compute nothing
+]  # these find, name and refuse, and compute nothing
 LOCK, SERVER = ["requirements/train.txt"], ["serving/Dockerfile", "serving/*.config"]
 BY_NAME = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"}
 
-Parts = dict[str, str]  # what people call a part → its SHA-256
+Parts = dict[str, str]  # a part's name, for people → its SHA-256
 
 
 @dataclass(frozen=True)
 class Identity:
-    """`weights` decides what is trained, `judging` what is made of it."""
+    """`weights` decides the trained network, `judging` its evaluation and export."""
 
     weights: Parts
     judging: Parts
@@ -77,14 +77,14 @@ def _hashed(patterns: Iterable[str]) -> Parts:
 
 
 def data_files(modules: list[str]) -> list[Path]:
-    """Files below model/ that are no code: all that git does not ignore, but for those in another model's folder."""
+    """Files below model/ other than code, without those that git ignores and those in another model's folder."""
     others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(modules)
     ours = [path for path in checkout.files("model") if Path(path.parts[1]).stem not in others]
     return [path for path in ours if path.suffix not in (".py", ".pyc")]
 
 
 def _code(module: str) -> tuple[Parts, Parts]:
-    """The parsed code for the weights and for the judging: a model file is divided between them, what it imports is whole."""
+    """The parsed code for the weights and for the judging: a model file is divided between them, an imported file is not."""
     path = Path("model") / f"{module}.py"
     statements = _body(path)
     trains = _reached(statements, TRAINS)
@@ -98,19 +98,19 @@ def _code(module: str) -> tuple[Parts, Parts]:
 
 
 def imported(module: str) -> list[Path]:
-    """The files of this repository that `model/MODULE.py` imports, and those that these do; but for the contract."""
+    """The files of this repository that `model/MODULE.py` imports, directly or through others, without the contract."""
     path = Path("model") / f"{module}.py"
     return [file for file in _imported(_body(path), path) if file != Path("model/__init__.py")]
 
 
 def reading(module: str) -> dict[Path, list[ast.stmt]]:
-    """What data() and network() come to in `model/MODULE.py`, and all that is in the files that it imports."""
+    """The statements of `model/MODULE.py` that data() and network() use, and all statements of the files that it imports."""
     path = Path("model") / f"{module}.py"
     return {path: _reached(_body(path), TRAINS - {"fit"})} | {file: _body(file) for file in imported(module)}
 
 
 def _pipeline(roots: list[str]) -> Parts:
-    """The code from `roots`, with what it imports of its own folder and of the contract."""
+    """The code of `roots`, with its imports from its own folder and from the contract."""
     seen = dict.fromkeys(map(Path, roots))
     for path in roots:
         inside = _imported(_body(Path(path)), Path(path))
@@ -148,9 +148,9 @@ def _hash(statements: list[ast.stmt]) -> str:
 
 
 def _reached(statements: list[ast.stmt], names: set[str]) -> list[ast.stmt]:
-    """The statements that `names` come to; one that defines nothing (a call, a loop) may change anything, and counts always."""
+    """The statements that `names` use. A statement that defines nothing (a call, a loop) may change anything, and always counts."""
     if any(isinstance(node, ast.Name) and node.id in BY_NAME for s in statements for node in ast.walk(s)):
-        return statements  # what they mention cannot be seen
+        return statements  # names looked up by a string cannot be followed
     wanted, reached = set(names), []
     while more := [s for s in statements if s not in reached and (not _defined(s) or _defined(s) & wanted)]:
         reached += more
@@ -159,7 +159,7 @@ def _reached(statements: list[ast.stmt], names: set[str]) -> list[ast.stmt]:
 
 
 def _defined(statement: ast.stmt) -> set[str]:
-    """The names that a statement defines, where that is all it does."""
+    """The names that a statement defines, if it does nothing else."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -177,7 +177,7 @@ def _mentioned(statement: ast.stmt) -> Iterator[str]:
 
 
 def _imported(statements: list[ast.stmt], path: Path) -> list[Path]:
-    """The files of this repository that the statements import, and those that these do."""
+    """The files of this repository that the statements import, directly or through others."""
     found: dict[Path, None] = {}
     waiting = [(statements, path)]
     while waiting:

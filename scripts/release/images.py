@@ -17,11 +17,11 @@ CONFIGS = ["batching.config", "monitoring.config"]
 DOCKERFILE = Path("serving/Dockerfile")
 BASE = re.compile(r"^FROM (\S+)", re.M)
 CARD = "Its image is built on"
-STAND_IN = "pipeline.stand-in"  # the label of an image that took the official one's name, where that cannot be pulled: what it is
+STAND_IN = "pipeline.stand-in"  # a label that describes an image with the official image's name, built where that cannot be pulled
 
 
 def name() -> str:
-    """Registry and repository: from the settings, else of the package that belongs to the GitHub repository, else of this folder alone."""
+    """Registry and repository: from the settings, else the GitHub repository's own package, else this folder's name alone."""
     if configured := settings.read().image:
         return configured
     if repository := remote.on_github():
@@ -63,13 +63,13 @@ def base() -> str:
 
 
 def stand_in(image: str) -> str:
-    """What `image` of the engine is in the place of the official one; empty where it is that, or is not here."""
+    """The description of `image` if it stands in for the official image; empty if it does not, or is not here."""
     found = engine.find(image)
     return found.labels.get(STAND_IN, "") if found else ""
 
 
 def _tell_cards(release: Release, words: str) -> None:
-    """On each model card that is here: that the image is not on the official server, so that nobody takes it for that one."""
+    """Notes on each local model card that the image is not built on the official server; without `words`, removes that note."""
     for module in {model["module"] for model in release.models}:
         card = Path(f"build/{module}/card.md")
         if card.exists():
@@ -78,7 +78,7 @@ def _tell_cards(release: Release, words: str) -> None:
 
 
 def find_base() -> None:
-    """Pulls or builds the base image unless it is here. Raises YourTurn if it is not to be had, or is for other machines."""
+    """Pulls or builds the base image unless it is here. Raises YourTurn if it is not available, or is for another architecture."""
     client, name = engine.client(), base()
     if embedded.is_chosen() and name == embedded.image() and not engine.find(name):
         console.say(f"  {name}: built once for this server, in minutes")
@@ -92,7 +92,7 @@ def find_base() -> None:
 
 
 def _fill(tar, release: Release) -> None:
-    """The context: the Dockerfile, and /models, which is empty where the models are a volume."""
+    """Fills the context: the Dockerfile, and /models, which is empty if the models are a volume."""
     seconds = release.version
     dockerfile = BASE.sub(f"FROM {base()}", DOCKERFILE.read_text(), count=1)
     engine.add(tar, "Dockerfile", dockerfile.encode(), seconds)
@@ -106,7 +106,7 @@ def _fill(tar, release: Release) -> None:
 
 
 def content(release: Release) -> Iterator[tuple[str, Path | bytes | None]]:
-    """What is in /models: names, and their contents; None is a folder."""
+    """The entries of /models: name and content; None is a folder."""
     yield "models.config", _models_config(release).encode()
     yield "release.json", json.dumps(release.made, indent=2, sort_keys=True).encode()
     for config in CONFIGS:
@@ -146,7 +146,7 @@ def _say_step(line: str) -> None:
 
 
 def note(release: Release) -> dict[str, Any]:
-    """What was built for `release`. Raises YourTurn if nothing was."""
+    """The note of the image built for `release`. Raises YourTurn if there is none."""
     try:
         note = json.loads(NOTE.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Brings what was built and tested to the registry, and notes where it is in release.json."""
+"""Pushes the built and tested image to the registry, and notes its place in release.json."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from scripts.workspace.errors import YourTurn
 
 
 def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
-    """Pushes what was built of `release` and tested. Raises YourTurn where it was not, or was made of a dirty tree."""
+    """Pushes the image of `release`. Raises YourTurn if it was not built and tested, or was made of a dirty tree."""
     note = images.note(release)
     _refuse_unfit(release, note, dirty)
     name, _, tag = note["reference"].rpartition(":")
@@ -31,8 +31,8 @@ def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
             places["artifacts"], count = edge.push(release, name, digest)
             stage.result = f"{count} of {len(places['artifacts'])} LiteRT files pushed"
     document = {key: value for key, value in release.document.items() if key not in ("volume", "artifacts")}
-    files.write_json(release.folder / "release.json", document | places)  # last: what it names is there
-    engine.push_as(f"{name}@{digest}", name, release.name)  # by its hash alone: so `find` asks for it
+    files.write_json(release.folder / "release.json", document | places)  # last: everything that it names must be there
+    engine.push_as(f"{name}@{digest}", name, release.name)  # the hash alone is the tag that `find` asks for
     actions.output(name=name, digest=digest)
 
 

@@ -1,7 +1,7 @@
-"""An OCI registry by its own API: blobs streamed from disk, manifests, and the list of what belongs to an image.
+"""An OCI registry by its own API: blobs streamed from disk, manifests, and the referrers of an image.
 
-The server's image goes through the engine (engine.py). This is for what an engine cannot push, files that are no image, and for what it
-should not hold twice, models of gigabytes. Credentials are those of `docker login`.
+The engine pushes the server's image (engine.py). This module pushes files that are not images, which an engine cannot push, and models of
+gigabytes, which an engine should not store again. Credentials are those of `docker login`.
 """
 
 import base64
@@ -22,14 +22,14 @@ from scripts.workspace.errors import YourTurn
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 KINDS = f"{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json"
-EMPTY = b"{}"  # the configuration of what has none, by the specification
+EMPTY = b"{}"  # the specification's configuration for an artifact without one
 CHUNK = 2**20  # bytes in memory at a time
-TIMEOUT = (10, 300)  # seconds to connect, and without a byte: a registry may hash a blob of gigabytes before it answers
+TIMEOUT = (10, 300)  # seconds to connect, and to wait for a byte: a registry may hash gigabytes before it answers
 LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?$")  # spoken to without TLS, as engines do
 
 
 class Blob(Protocol):
-    """Bytes of which the digest is known before they are sent. Iterating it again starts anew."""
+    """Bytes whose digest is known before they are sent. Each iteration starts from the beginning."""
 
     digest: str
 
@@ -84,7 +84,7 @@ def descriptor(media_type: str, blob: Blob, **annotations: str) -> dict[str, Any
 
 
 class Repository:
-    """REGISTRY/NAME. Whatever the registry refuses comes as YourTurn, in its own words."""
+    """REGISTRY/NAME. A refusal of the registry becomes YourTurn, with the registry's own message."""
 
     def __init__(self, name: str):
         self.name = name
@@ -106,7 +106,7 @@ class Repository:
             return True
 
     def push_manifest(self, document: dict[str, Any], tag: str | None = None) -> tuple[dict[str, Any], bool]:
-        """Puts a manifest there and among what refers to its `subject`, unless it is. Returns its descriptor and whether it was put."""
+        """Puts a manifest unless it is there, and lists it as a referrer of `subject`. Returns its descriptor and whether it was put."""
         content = Text(json.dumps(document, sort_keys=True).encode())
         described = descriptor(document["mediaType"], content)
         with self._explained(f"{content.digest} cannot be pushed to {self.name}"):
@@ -120,7 +120,7 @@ class Repository:
         return described, True
 
     def _note_referrer(self, document: dict[str, Any], described: dict[str, Any]) -> None:
-        """For a registry without the referrers API, the specification has the client keep the list, under a tag."""
+        """Adds to the list of referrers under a tag: by the specification the client keeps it if the registry has no referrers API."""
         tag = document["subject"]["digest"].replace(":", "-")
         entry = described | {key: document[key] for key in ("artifactType", "annotations") if key in document}
         listed = self.referrers(document["subject"]["digest"])
@@ -128,7 +128,7 @@ class Repository:
             self.push_manifest({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*listed, entry]}, tag)
 
     def referrers(self, subject: str) -> list[dict[str, Any]]:
-        """The descriptors of what refers to the digest `subject`."""
+        """The descriptors of the manifests that refer to the digest `subject`."""
         with self._explained(f"what belongs to {self.name}@{subject} cannot be listed"):
             for place in (f"referrers/{subject}", f"manifests/{subject.replace(':', '-')}"):
                 if answer := self._ask("GET", place, missing=True):
@@ -136,7 +136,7 @@ class Repository:
         return []
 
     def has(self, digest: str) -> bool:
-        """Whether there is a manifest with that digest. Raises YourTurn where that cannot be known."""
+        """Whether there is a manifest with that digest. Raises YourTurn if the registry does not say."""
         with self._explained(f"{self.name}@{digest} cannot be asked for"):
             return bool(self._ask("HEAD", f"manifests/{digest}", missing=True, timeout=(5, 10)))
 
@@ -158,7 +158,7 @@ class Repository:
     def _ask(
         self, method: str, place: str, missing: bool = False, timeout: tuple[int, int] = TIMEOUT, **options: Any
     ) -> Any:
-        """One request, with a token where the registry wants one. None if it has nothing there and may (`missing`)."""
+        """One request, with a token if the registry wants one. None for a 404, if `missing` allows it."""
         headers = {"Accept": KINDS} | options.pop("headers", {})
         for attempt in (1, 2):
             answer = self._session.request(
@@ -174,7 +174,7 @@ class Repository:
         return None
 
     def _log_in(self, challenge: str) -> bool:
-        """Does what the registry asks for: HTTP Basic, or a token from the server that it names. False if it asks for neither."""
+        """Logs in as the registry asks: by HTTP Basic, or with a token from the server that it names. False if it asks for neither."""
         from docker import auth
 
         known = auth.load_config().resolve_authconfig("" if self._host == "docker.io" else self._host) or {}

@@ -13,7 +13,7 @@ CANDIDATE = Path("build/release")  # a link to the newest of:
 STORE = Path("build/releases")  # every release exported here, each in a folder VERSION-ID
 SCHEMA = Path(__file__).with_name("release.schema.json")
 EXPORT_AGAIN = "./pipeline up, or ./pipeline train && ./pipeline evaluate && ./pipeline export"
-# What is noted in a release.json once the release is made: where it is, and what it was compared with. No part of what it is.
+# Fields added to release.json after the release is made: its places, and its comparisons. They are not part of its identity.
 NOTED = {"image", "volume", "artifacts", "against"}
 
 
@@ -28,7 +28,7 @@ class Release:
 
     @property
     def name(self) -> str:
-        """What people call it: the first 12 digits of its hash."""
+        """The release's name for people: the first 12 digits of its hash."""
         return self.id[:12]
 
     @property
@@ -37,12 +37,12 @@ class Release:
 
     @property
     def label(self) -> str:
-        """VERSION-NAME: what ledgers call it."""
+        """VERSION-NAME: the release's name in ledgers."""
         return f"{self.version}-{self.name}"
 
     @property
     def image(self) -> tuple[str, str]:
-        """Name and digest. Raises YourTurn where no registry is known to have it."""
+        """Name and digest of the image. Raises YourTurn if no registry is known to have it."""
         if "image" not in self.document:
             raise YourTurn(f"release {self.name} is in no registry", "./pipeline push")
         return self.document["image"]["name"], self.document["image"]["digest"]
@@ -54,12 +54,12 @@ class Release:
 
     @property
     def images(self) -> dict[str, tuple[str, str]]:
-        """Name and digest of each image, by what the manifests call it: the server, and the models where they are a volume."""
+        """Name and digest of each image, by its name in the manifests: the server, and the models if they are a volume."""
         volume = self.document.get("volume")
         return {"serving": self.image} | ({"models": (volume["name"], volume["digest"])} if volume else {})
 
     def is_called(self, which: str) -> bool:
-        """By its name or the beginning of it, its version, or both as VERSION-NAME."""
+        """Whether `which` is the release's name or the beginning of it, its version, or VERSION-NAME."""
         return which in (str(self.version), self.label) or self.id.startswith(which)
 
     @property
@@ -106,7 +106,7 @@ def read(folder: Path = CANDIDATE) -> Release:
 
 def validate(document: Any, source: str) -> None:
     """Checks `document` against release.schema.json."""
-    import fastjsonschema  # here, since most verbs get by without
+    import fastjsonschema  # imported here, since most verbs do not need it
 
     try:
         _validator()(document)

@@ -8,14 +8,14 @@ from scripts.release.releases import Release
 from scripts.workspace import files
 from scripts.workspace.errors import YourTurn
 
-FOLDER = Path("build/served")  # what was taken out of images, each in a folder VERSION-NAME
+FOLDER = Path("build/served")  # models taken out of images, each release in a folder VERSION-NAME
 
 
 def with_models(release: Release) -> Release:
-    """The same release where its SavedModels are: an overlay holds only its release.json.
+    """The same release with its SavedModels on disk: an overlay holds only its release.json.
 
-    They come from the store of releases exported here, else out of the image that holds them, by its digest. Raises YourTurn where
-    neither has them.
+    The SavedModels come from the local store of exported releases, else from the image, by its digest. Raises YourTurn if neither has
+    them.
     """
     if (release.folder / "models").exists():
         return release

@@ -1,7 +1,7 @@
 """The models of a release as an OCI image of their own, which k8s/components/model-volume mounts at /models.
 
-Each large file is a layer of its own, at a path that its content names: what two releases share is pushed once, pulled once, and kept
-once on a node. The SavedModel has a link in its place. No layer is ever held in memory or written to disk: it is a header, and the file.
+Each large file is a layer of its own, at a path named by its content: files that two releases share are pushed once, pulled once, and kept
+once on a node. The SavedModel has a link in its place. No layer is held in memory or written to disk: it is a header and the file.
 """
 
 import json
@@ -14,7 +14,7 @@ from scripts.release import engine, images, registry
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
-LARGE = 4 * 2**20  # bytes from which a file is a layer of its own
+LARGE = 4 * 2**20  # bytes: a file of this size or more is a layer of its own
 LAYERS = 120  # of an image, at most: overlayfs on a node takes 127
 LAYER = "application/vnd.oci.image.layer.v1.tar"  # not compressed: weights hardly shrink, and gigabytes of them take minutes
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -46,7 +46,7 @@ def _padded(size: int) -> int:
 
 
 def layers(release: Release) -> list[Tar]:
-    """All that is small as one layer, dated as the release, and then each large file, with no date: it may be of many releases."""
+    """One layer of all small files, dated as the release, then a layer for each large file, undated: many releases may share it."""
     small, large = [], {}
     for name, content in images.content(release):
         if isinstance(content, Path) and content.stat().st_size >= LARGE:
@@ -62,7 +62,7 @@ def layers(release: Release) -> list[Tar]:
 
 
 def _sha256(release: Release, path: Path) -> str:
-    """Of a file of a SavedModel: export has noted it, and check_files that it holds."""
+    """The SHA-256 of a file of a SavedModel, as export noted it and check_files verified it."""
     name, _, *parts = path.relative_to(release.folder / "models").parts
     model = next(model for model in release.models if model["name"] == name)
     return model["files"]["/".join(parts)]
@@ -84,7 +84,7 @@ def _link(name: str, target: str, seconds: int) -> tarfile.TarInfo:
 
 
 def push(release: Release, name: str, tag: str, architecture: str) -> tuple[str, str]:
-    """Pushes the image unless it is there. Returns its digest, and what was done in words."""
+    """Pushes the image unless it is there. Returns its digest, and the result in words."""
     repository, tars = registry.Repository(name), layers(release)
     pushed = [repository.push(tar) for tar in tars]
     config = registry.Text(_config(release, tars, architecture))
@@ -107,7 +107,7 @@ def push(release: Release, name: str, tag: str, architecture: str) -> tuple[str,
 
 def _config(release: Release, tars: list[Tar], architecture: str) -> bytes:
     document = {
-        "architecture": architecture,  # of the nodes: a model has none, but an image for another is not pulled
+        "architecture": architecture,  # of the nodes: models have none, but a node pulls no image for another
         "os": "linux",
         "created": release.document["created"],
         "config": {"Labels": images.labels(release)},
@@ -118,7 +118,7 @@ def _config(release: Release, tars: list[Tar], architecture: str) -> bytes:
 
 @contextmanager
 def filled(release: Release, image: str) -> Generator[str]:
-    """A volume of the engine that holds what the pushed image will: the same layers. `image` is any that has a folder /models."""
+    """A volume of the engine, filled from the layers of the pushed image. `image` is any image with a folder /models."""
     client, tars = engine.client(), layers(release)
     labels = {"pipeline.release": release.id, "pipeline.bytes": str(sum(map(len, tars)))}
     with engine.explained(f"the models of release {release.name} cannot be put into a volume"):

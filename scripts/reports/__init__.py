@@ -1,1 +1,1 @@
-"""What people read of a model and of a comparison: Markdown and plots."""
+"""Reports on a model and on a comparison, for people: Markdown and plots."""

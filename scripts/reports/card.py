@@ -1,4 +1,4 @@
-"""The model card: what was trained, what it was held to, and plots, as Markdown in build/NAME/."""
+"""The model card: the training, the gates, and plots, as Markdown in build/NAME/."""
 
 import functools
 import re
@@ -13,15 +13,15 @@ from scripts.workspace import files
 
 # Characters of summary.md: GitHub drops a step's summary beyond 1 MiB, and a step may judge a dozen models.
 LIMIT = 60_000
-LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")  # to a file of the run, which the page of a run cannot show
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")  # a file of the run, which the run's page cannot show
 ROWS = 60  # of metrics
 
 
 def write(folder: Path, model: ModuleType, evaluation: dict, history: dict, predictions: Any, held_out: Any) -> None:
-    """Writes card.md and its plots, by the kinds of task that `predictions` and `held_out.targets` are (tasks.py).
+    """Writes card.md and its plots, by the kinds of task found in `predictions` and `held_out.targets` (tasks.py).
 
-    summary.md beside it is the same for the page of a workflow's run, which can show no file of the run. A plot that fails is a line in
-    both, and no more: it is no part of the verdict.
+    summary.md is the same for the page of a workflow's run, which can show no file of the run. A plot that fails becomes a line in both: it
+    does not affect the verdict.
     """
     with fonts.lettering() as missing:
         drawn = [_drawn(section, folder) for section in _sections(folder, model, history, predictions, held_out)]
@@ -44,7 +44,7 @@ def _sections(folder: Path, model: ModuleType, history: dict, predictions: Any, 
 
 
 def _looked_into(found: list[tasks.Task]) -> tasks.Task | None:
-    """The task whose worst errors are shown: of one alone, since its inputs cost a pass over the data; of a class before a number."""
+    """The task whose worst errors are shown: only one, since its inputs cost a pass over the data; a class goes before a number."""
     kinds = [tasks.CLASSES, tasks.BINARY, tasks.NUMBER]
     return min((task for task in found if task.kind in kinds), key=lambda task: kinds.index(task.kind), default=None)
 
@@ -80,7 +80,7 @@ def _failed(title: str, error: Exception) -> str:
 
 
 def _cut(text: str, remark: str) -> str:
-    """At most LIMIT characters, which end with a whole line, outside of any fence."""
+    """`text` cut to at most LIMIT characters, after a whole line and outside of any fence."""
     if len(text) <= LIMIT:
         return text
     kept = text[:LIMIT].rpartition("\n")[0]

@@ -7,11 +7,11 @@ import numpy as np
 
 from scripts.reports.wording import name, number
 
-POINTS = 60  # of a line: as many as one still tells apart at the width of a page
+POINTS = 60  # of a line: more cannot be told apart at the width of a page
 
 
 def loss(curves: Mapping[str, Sequence[float | None]]) -> str:
-    """By epoch, as a power of ten; an exact fit ends at 0, which has none, and is drawn as the smallest that is not."""
+    """The loss by epoch, as a power of ten. A loss of 0 has no logarithm, and is drawn as the smallest loss above 0."""
     lines = [[math.nan if v is None else v for v in values] for key, values in curves.items() if "loss" in key]
     if not any(lines):
         return ""
@@ -22,7 +22,7 @@ def loss(curves: Mapping[str, Sequence[float | None]]) -> str:
 
 
 def predictions(predicted: np.ndarray, targets: np.ndarray) -> str:
-    """In the order of the true values: the straight line is the truth, the other the model."""
+    """Predictions in the order of the true values: one line is the truth, the other the model."""
     true, answered = np.ravel(targets), np.ravel(predicted)
     order = _thinned(list(np.argsort(true, kind="stable")))
     lines = [[float(values[index]) for index in order] for values in (true, answered)]
@@ -30,7 +30,7 @@ def predictions(predicted: np.ndarray, targets: np.ndarray) -> str:
 
 
 def confusion(labels: list[str], counts: np.ndarray) -> str:
-    """Rows are what it is, columns what it was taken for."""
+    """The confusion matrix: rows are the true labels, columns the predicted ones."""
     rows = [
         [f"**{name(label)}**", *(_cell(row, i, count) for i, count in enumerate(counts[row]))]
         for row, label in enumerate(labels)
@@ -53,14 +53,14 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _thinned(values: list) -> list:
-    """At most POINTS of them, the first and the last among them."""
+    """At most POINTS of the values, with the first and the last."""
     if len(values) <= POINTS:
         return values
     return [values[round(i * (len(values) - 1) / (POINTS - 1))] for i in range(POINTS)]
 
 
 def _chart(title: str, x: str, y: str, lines: list[list[float]]) -> str:
-    """Numbers without exponents: Mermaid reads no others."""
+    """A chart for Mermaid, which reads only numbers without exponents."""
     drawn = [f"  line [{', '.join(_decimal(v) for v in line * (1 if len(line) > 1 else 2))}]" for line in lines]
     return "\n".join(
         ["```mermaid", "xychart-beta", f'  title "{title}"', f"  x-axis {x}", f'  y-axis "{y}"', *drawn, "```"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def lettering() -> Generator[set[str]]:
-    """Text drawn within is set in these fonts and as it stands: a "$" in a label begins no formula.
+    """Text drawn within the block uses these fonts, and literally: a "$" in a label begins no formula.
 
-    Yields a set, which holds at the end the characters that no font has: they are drawn as boxes with the sign of their script.
+    Yields a set. At the end it holds the characters that no font has: they are drawn as boxes with the sign of their script.
     """
     from matplotlib import rc_context
 

@@ -1,4 +1,4 @@
-"""The card's plots as pictures, by scikit-learn and matplotlib: how it was trained, and predictions beside their truth by kind of task."""
+"""The card's plots as pictures, by scikit-learn and matplotlib: the training, and predictions against truth by kind of task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,18 +7,18 @@ import numpy as np
 
 from scripts.reports.tasks import Task
 
-SMALL = 25  # labels whose names, and counts in a matrix, can still be read at the width of a page
+SMALL = 25  # labels: more names, or counts in a matrix, cannot be read at the width of a page
 WIDTH = 6.5  # inches
 SHOWN = 2000  # points of a scatter plot: more are one blot
 
 
 def training(curves: Mapping[str, Sequence[float | None]]) -> Any:
-    """The losses on a logarithmic axis, and what else was measured by epoch below them."""
+    """The losses on a logarithmic axis, and below them the other metrics by epoch."""
     losses = [name for name in curves if "loss" in name]
     groups = [names for names in (losses, [name for name in curves if name not in losses]) if names]
     figure = make(3 * len(groups) + 1)
     for axes, names in zip(figure.subplots(len(groups), 1, squeeze=False, sharex=True).flat, groups, strict=True):
-        for name in names[:8]:  # as many as there are colours that one tells apart
+        for name in names[:8]:  # more colours cannot be told apart
             values = np.array(curves[name], float)
             axes.plot(np.arange(1, len(values) + 1), values, label=name, marker="." if len(values) < 30 else None)
         if names is losses:
@@ -31,7 +31,7 @@ def training(curves: Mapping[str, Sequence[float | None]]) -> Any:
 
 
 def _scale(axes: Any, values: np.ndarray) -> None:
-    """Logarithmic where a loss falls by more than one sees on a linear axis; an exact fit ends at 0, which is left out."""
+    """A logarithmic axis for a loss that falls too far for a linear one; a loss of 0 is left out."""
     positive = values[np.isfinite(values) & (values > 0)]
     if len(positive) and np.nanmin(values) >= 0 and positive.max() > 10 * positive.min():
         axes.set_yscale("log", nonpositive="mask", subs=[2, 5])
@@ -40,7 +40,7 @@ def _scale(axes: Any, values: np.ndarray) -> None:
 
 
 def curves(task: Task) -> Any:
-    """Of a binary task: ROC, precision by recall, and both by the threshold."""
+    """The curves of a binary task: ROC, precision by recall, and both by the threshold."""
     from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, precision_recall_curve
 
     figure = make(2.9, 9)
@@ -63,7 +63,7 @@ def curves(task: Task) -> Any:
 
 
 def confusion(task: Task) -> Any:
-    """The colour is of the errors: on a scale of all counts, the diagonal would be all that one sees."""
+    """The confusion matrix. The colours show the errors only: on a scale of all counts, the diagonal would hide them."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
     counts = matrix(task)
@@ -83,14 +83,14 @@ def confusion(task: Task) -> Any:
 
 
 def matrix(task: Task) -> np.ndarray:
-    """[C, C] counts: rows are what it is, columns what it was taken for."""
+    """[C, C] counts: rows are the true labels, columns the predicted ones."""
     from sklearn.metrics import confusion_matrix
 
     return confusion_matrix(task.truth, task.predicted, labels=range(len(task.labels)))
 
 
 def recalls(task: Task, recall: np.ndarray) -> Any:
-    """Of many labels those that are recognised least often; `recall` is by label, NaN where none is of that label."""
+    """The labels with the lowest recall; `recall` is by label, NaN for a label without examples."""
     worst = np.argsort(recall, kind="stable")[: min(SMALL, int((recall < 1).sum()))][::-1]
     figure = make(1 + 0.22 * len(worst))
     axes = figure.subplots()
@@ -105,7 +105,7 @@ def recalls(task: Task, recall: np.ndarray) -> Any:
 
 
 def any_of(task: Task, precisions: np.ndarray) -> Any:
-    """Precision by recall of the labels whose average precision is lowest; NaN of those that are never, or always, there."""
+    """Precision by recall of the labels with the lowest average precision, which is NaN for a label that is never, or always, there."""
     from sklearn.metrics import PrecisionRecallDisplay
 
     figure = make(4.2)
@@ -120,7 +120,7 @@ def any_of(task: Task, precisions: np.ndarray) -> Any:
 
 
 def residuals(task: Task) -> Any:
-    """Predicted against true, and by how much it is off."""
+    """Predicted against true values, and the residuals."""
     from matplotlib.ticker import AutoLocator
     from sklearn.metrics import PredictionErrorDisplay
 
@@ -132,7 +132,7 @@ def residuals(task: Task) -> Any:
             task.truth, task.scores, kind=kind, ax=axes, subsample=SHOWN, random_state=0, scatter_kwargs=style
         )
         axes.set_xlabel("predicted")
-        axes.xaxis.set_major_locator(AutoLocator())  # in place of scikit-learn's fifths of the range
+        axes.xaxis.set_major_locator(AutoLocator())  # scikit-learn's own ticks are fifths of the range
         axes.yaxis.set_major_locator(AutoLocator())
         axes.grid(alpha=0.3)
     figure.axes[0].set(ylabel="true", title="Held-out data")
@@ -141,7 +141,7 @@ def residuals(task: Task) -> Any:
 
 
 def series(task: Task) -> Any:
-    """How far it is off by the place in the sequence, and the sequences of the median and the largest error."""
+    """The error by place in the sequence, and the sequences with the median and the largest error."""
     figure, error = make(3.2, 9), np.abs(task.truth - task.scores)
     by_place, *drawn = figure.subplots(1, 3)
     places = np.unique(task.place)
@@ -164,7 +164,7 @@ def series(task: Task) -> Any:
 
 
 def shortened(label: str) -> str:
-    """As much of a label as there is room for in a plot."""
+    """A label, cut to the room in a plot."""
     label = " ".join(label.split())
     return label if len(label) <= 28 else f"{label[:26]}…"
 

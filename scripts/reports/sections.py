@@ -1,4 +1,4 @@
-"""What a card shows of a task: plots, with the tables that stand beside them, or in their place where no picture can be shown."""
+"""The sections of a card for a task: plots, with tables below them, or in their place where no picture can be shown."""
 
 import csv
 import functools
@@ -21,7 +21,7 @@ SHARES = [round(0.1 * tenth, 1) for tenth in range(1, 10)]
 
 @dataclass(frozen=True)
 class Section:
-    """`picture` makes the figure of `file`, `text` what stands below it, `instead` what takes its place on a page without files."""
+    """`picture` makes the figure in `file`, `text` the Markdown below it, `instead` its replacement on a page without files."""
 
     title: str
     file: str = ""
@@ -69,7 +69,7 @@ def _confusion(task: Task, prefix: str) -> Section:
 
 
 def _thresholds(task: Task) -> str:
-    """Precision, recall and F1 by the threshold on the score: of a probability by tenths, else at the score's own deciles."""
+    """Precision, recall and F1 by the threshold on the score: at tenths for a probability, else at the score's own deciles."""
     from sklearn.metrics import precision_recall_fscore_support
 
     thresholds = SHARES if task.threshold else np.unique(np.quantile(task.scores, SHARES)).tolist()
@@ -101,7 +101,7 @@ def _classes(task: Task, prefix: str, folder: Path) -> Iterator[Section]:
 
 
 def _by_label(task: Task) -> tuple[np.ndarray, ...]:
-    """Precision, recall, F1 and the number of each label; NaN where one has no meaning."""
+    """Precision, recall, F1 and the number of examples of each label; NaN where a value is undefined."""
     from sklearn.metrics import precision_recall_fscore_support
 
     predicted = task.predicted if task.kind == CLASSES else task.scores > task.threshold
@@ -110,7 +110,7 @@ def _by_label(task: Task) -> tuple[np.ndarray, ...]:
 
 
 def _confusions(task: Task, file: Path) -> str:
-    """The most frequent confusions; all of them in `file`."""
+    """The most frequent confusions as text; all confusions go to `file`."""
     pairs = np.stack([task.truth[task.wrong], task.predicted[task.wrong]], 1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
@@ -179,7 +179,7 @@ def _worst(task: Task, model: ModuleType, inputs: Inputs, file: str) -> Section:
     if not len(rows):
         return Section("worst errors", text=lambda: "No errors on held-out data.")
     if len(np.unique(task.example)) < len(task.example):
-        return Section("worst errors")  # of places in a sequence, which no input stands for
+        return Section("worst errors")  # an error at a place of a sequence has no input of its own
 
     @functools.cache
     def seen() -> tuple[Any, np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""What predictions are beside their truth: one class of two or of many, any of several, a number, a sequence, or none of these."""
+"""The kind of task, found from predictions and truth: binary, one class of many, any of several, a number, a sequence, or none."""
 
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -11,7 +11,7 @@ BINARY, CLASSES, ANY, NUMBER, SERIES, NONE = "binary", "classes", "any of severa
 
 @dataclass(frozen=True)
 class Task:
-    """One output of the signature beside its truth; N counts what is judged: an example, or each place of a sequence.
+    """One output of the signature with its truth; N counts the judged items: examples, or places of sequences.
 
     | kind    | truth             | scores                                                    |
     |---------|-------------------|-----------------------------------------------------------|
@@ -35,12 +35,12 @@ class Task:
 
     @property
     def wrong(self) -> np.ndarray:
-        """[N], whether each is in error: of BINARY and CLASSES."""
+        """[N], whether each item is in error; for BINARY and CLASSES."""
         return self.predicted != self.truth
 
     @property
     def threshold(self) -> float:
-        """Of a binary score: a half of a probability, zero of a logit."""
+        """The threshold of a binary score: 0.5 for a probability, 0 for a logit."""
         return 0.5 if self.scores.min() >= 0 and self.scores.max() <= 1 else 0.0
 
 
@@ -54,7 +54,7 @@ def read(model: ModuleType, predictions: Any, targets: Any) -> list[Task]:
         names = [name for name in predictions if name in targets]
         return [_read(name, _labels(model, name, predictions), predictions[name], targets[name]) for name in names]
     found = [_read(name, model.LABELS, predictions[name], targets) for name in predictions]
-    return sorted(found, key=lambda task: (task.kind == NONE, task.scores is None))[:1]  # one truth, for one of them
+    return sorted(found, key=lambda task: (task.kind == NONE, task.scores is None))[:1]  # one truth is of one output
 
 
 def _of(targets: Any, name: str | None) -> Any:
@@ -62,7 +62,7 @@ def _of(targets: Any, name: str | None) -> Any:
 
 
 def _labels(model: ModuleType, name: str, predictions: dict[str, Any]) -> list[str]:
-    """LABELS are of the output that PREDICTIONS names; where it names several or none, of each that has as many classes."""
+    """LABELS belong to the output that PREDICTIONS names; if it names several or none, to each output with as many classes."""
     if isinstance(model.PREDICTIONS, str):
         return model.LABELS if name == model.PREDICTIONS else []
     shape = np.shape(predictions[name])
@@ -141,7 +141,7 @@ def _numbered(labels: list[str], array: np.ndarray) -> np.ndarray:
 
 
 def _one_of(task: Task, scores: np.ndarray, truth: np.ndarray, example: np.ndarray) -> Task | None:
-    """Scores of each class beside the class; of two, the second's score says it all."""
+    """Scores of each class against the true class; with two classes, the second's score is enough."""
     count = scores.shape[-1]
     if not _is_class(truth, count):
         return None
@@ -200,7 +200,7 @@ def _is_class(array: np.ndarray, count: int) -> bool:
 
 
 def _finite(task: Task) -> Task:
-    """Without what is no number: no plot has a place for it, and the gates have their own word on it."""
+    """The task without NaN and infinity: plots cannot show them, and the gates judge them."""
     if task.scores is None:
         return task
     rows = np.isfinite(task.scores) if task.scores.ndim == 1 else np.isfinite(task.scores).all(-1)

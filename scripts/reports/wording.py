@@ -6,9 +6,9 @@ from typing import Any
 
 
 def markdown(comparisons: list[dict[str, Any]]) -> str:
-    """The comparisons with one environment as a table and a sentence a model, for a card or a pull request; "" if there is none.
+    """The comparisons with one environment, a table and a sentence for each model, for a card or a pull request; "" if there is none.
 
-    They are what evaluate writes to build/NAME/evaluation.json under `against`, and export to release.json.
+    The comparisons are those that evaluate writes to build/NAME/evaluation.json under `against`, and export to release.json.
     """
     if not comparisons:
         return ""
@@ -26,7 +26,7 @@ def markdown(comparisons: list[dict[str, Any]]) -> str:
 
 
 def of_release(document: dict[str, Any], environment: str) -> str:
-    """The same of a release.json, for the pull request that promotes it to `environment`; says so where nothing was compared."""
+    """The comparisons in a release.json, for the pull request that promotes it to `environment`; says so if there are none."""
     comparisons = [one for one in document.get("against", []) if one["environment"] == environment]
     return markdown(comparisons) or (
         f"This release was not compared with what {environment} serves: `./pipeline evaluate --against {environment}` does that.\n"
@@ -48,12 +48,12 @@ def _sentence(comparison: dict[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """As a card or a request shows it."""
+    """A number as a card or a pull request shows it."""
     return "not a number" if value is None else f"{value:.4g}"
 
 
 def name(text: str, length: int = 60) -> str:
-    """A label, or anything else of the user's, in Markdown as it stands: no markup, table, formula, link or mention begins in it."""
+    """A label, or other text of the user's, as literal text in Markdown: no markup, table, formula, link or mention begins in it."""
     text = " ".join(str(text).split())
     text = text if len(text) <= length else f"{text[: length - 1]}…"
     if re.fullmatch(r"[\w .,%/+'’…-]*", text) and not re.search(r"\b_|_\b|^[-+]", text):

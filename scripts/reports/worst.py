@@ -1,4 +1,4 @@
-"""The worst errors on held-out data: the pictures that the network saw, or a table of what was asked."""
+"""The worst errors on held-out data: the pictures that the network saw, or a table of the inputs."""
 
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ CELL = 120  # characters of an input
 
 
 def rows(task: Task) -> np.ndarray:
-    """The rows of `task` that are in error, the worst first: where the right class scored least, or the number is off most."""
+    """The rows of `task` that are in error, the worst first: by the lowest score of the right class, or the largest error of a number."""
     if task.kind == NUMBER:
         return np.argsort(-np.abs(task.truth - task.scores), kind="stable")
     wrong = np.flatnonzero(task.wrong)
@@ -29,7 +29,7 @@ def _share_of_right(task: Task) -> np.ndarray:
 
 
 def pictures(model: ModuleType, inputs: Any) -> np.ndarray | None:
-    """[K, H, W] or [K, H, W, 1 or 3] of what the network sees of `inputs`; None where that is no picture."""
+    """The pictures that the network sees for `inputs`, [K, H, W] or [K, H, W, 1 or 3]; None if they are not pictures."""
     parts = inputs.values() if isinstance(inputs, dict) else [model.features(inputs)]
     for part in map(np.asarray, parts):
         drawable = part.ndim == 3 or (part.ndim == 4 and part.shape[-1] in (1, 3))
@@ -50,7 +50,7 @@ def draw(task: Task, worst: np.ndarray, seen: np.ndarray, count: int) -> Any:
         axes.set_title(f"{right}, taken for\n{taken}{_share(task, row)}", fontsize=7 if len(right + taken) < 24 else 5)
         square = (
             picture.shape[0] == picture.shape[1]
-        )  # else a spectrogram, time first: shown to the right, and high above low
+        )  # else a spectrogram, time first: time runs right, high frequencies are on top
         picture = picture if square else np.rot90(picture)
         span = (picture.astype(float) - picture.min()) / max(float(np.ptp(picture)), 1e-9)
         axes.imshow(span, cmap="gray_r", aspect="equal" if square else "auto")
@@ -58,14 +58,14 @@ def draw(task: Task, worst: np.ndarray, seen: np.ndarray, count: int) -> Any:
 
 
 def _share(task: Task, row: int) -> str:
-    """How sure it was, where that is a share."""
+    """The score of the answer, if it is a probability."""
     if task.kind != CLASSES or task.scores is None or not 0 <= (share := task.scores[row, task.predicted[row]]) <= 1:
         return ""
     return f" ({share:.0%})"
 
 
 def table(task: Task, worst: np.ndarray, inputs: Any) -> str:
-    """What was asked, what is right, and what was answered, of the rows `worst`."""
+    """The input, the right answer and the given answer of the rows `worst`."""
     columns = inputs if isinstance(inputs, dict) else {"input": inputs}
     body = [
         [*(_short(values[number]) for values in columns.values()), *_answer(task, row)]

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-# What one step leaves for another.
+# Written by one step, read by another.
 REPORT = Path("build/report.md")
 PATCH = Path("build/refresh.patch")

@@ -1,6 +1,6 @@
 """Which environments a push concerns: those with a release whose manifests render otherwise than at --since REVISION
 
-Given ENV, that one. The names go to standard output as JSON.
+ENV, if given, is the only one. The names go to standard output as JSON.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def run(environment: str | None, since: str) -> int:
 
 
 def _say_why(environment: str) -> None:
-    """What the newest commit of its ledger did: a revert, too, deploys the release that it brings back."""
+    """Says what the newest commit of the ledger did: a revert also deploys the release that it brings back."""
     if entries := overlays.Overlay(environment).history():
         last = entries[-1]
         text = f"{environment}: {last.action} to {last.release}{f': {last.reason}' if last.reason else ''}"

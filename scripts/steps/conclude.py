@@ -1,7 +1,7 @@
 """Fails if one of the jobs before it did not succeed: the last job of a workflow, which a branch protection can name
 
-GitHub counts a job that was skipped as passed, and skips a job whose predecessor failed; so this one always runs, and looks. JOBS is
-Actions' own `needs` as JSON. A job may be skipped where its own condition says so: what it waits for is in JOBS too.
+GitHub counts a skipped job as passed, and skips a job whose predecessor failed; so this one always runs, and checks. JOBS is Actions' own
+`needs` as JSON. A job may be skipped by its own condition: its predecessors are in JOBS too.
 """
 
 import argparse
@@ -38,6 +38,6 @@ def run(jobs: str, since: str) -> int:
 
 
 def _concerned(since: str) -> list[str]:
-    """The environments with a release that render otherwise than at `since`; only where some are closed is it worth the rendering."""
+    """The environments with a release that render otherwise than at `since`; rendered only if some environment is closed."""
     names = [name for name in overlays.released() if door.closed(name)] if since else []
     return [name for name in names if changed.differs(name, since)]

@@ -1,8 +1,8 @@
 """Turns the variables of ENV into a kubeconfig: CLUSTER and what belongs to it -> build/kubeconfig, and KUBECONFIG for later steps
 
-The variables come as JSON in VARIABLES, the text of a kubeconfig in KUBECONFIG_TEXT. CLUSTER is eks, gke, aks or kubeconfig; empty, there
-is no cluster: a state, not an error. The clouds' own actions log in; this says before they run what is missing (--check), and then
-writes the file where they have no action for it.
+The variables come as JSON in VARIABLES, the text of a kubeconfig in KUBECONFIG_TEXT. CLUSTER is eks, gke, aks or kubeconfig; an
+empty CLUSTER means no cluster, and is not an error. The clouds' own actions log in. Before them, --check names the missing variables; after
+them, this step writes the file if they have no action for it.
 """
 
 import argparse

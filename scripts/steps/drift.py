@@ -1,7 +1,7 @@
 """One issue says which environments are not as their ledger says; it is closed when all are
 
-FOLDER holds what `./pipeline status ENV --json FOLDER/ENV.json` wrote of each. An environment without such a file could not be looked at,
-and that is a difference too.
+FOLDER holds what `./pipeline status ENV --json FOLDER/ENV.json` wrote of each. An environment without such a file could not be checked,
+which is a difference too.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def _read(file: Path, environment: str) -> dict[str, Any]:
 
 
 def _say(drifted: dict[str, list[str]], looked_at: list[str]) -> None:
-    """The issue opened, brought up to date, or closed; where nothing could be looked at, it stays as it is."""
+    """Opens, updates or closes the issue; if no environment could be checked, the issue stays as it is."""
     if drifted:
         text = "\n".join(line for name, problems in drifted.items() for line in _section(name, problems))
         address = sticky.issue(KIND, f"Not as the ledger says: {', '.join(drifted)}", text)

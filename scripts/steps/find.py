@@ -1,7 +1,7 @@
 """Looks for a release of this very code; found, it is build/release/release.json, and nothing need be trained
 
-A release counts if a ledger names it, the registry still has it under its hash, and it is attested where that is wanted. A release
-run that was cut off before it was done is made again.
+A release counts if a ledger names it, the registry still has it under its hash, and it is attested where that is wanted. An interrupted
+release run is repeated.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def run() -> int:
 
 
 def _says_wanted() -> bool:
-    """Whether what is built in the place of an unknown release gets an attestation."""
+    """Whether a newly built release gets an attestation."""
     wanted = attestations.wanted()
     if not wanted:
         console.say(f"  skipped    attestations: {attestations.why_not()}")
@@ -55,7 +55,7 @@ def _find(wanted: str) -> tuple[Release | None, str]:
 
 
 def _digest(reference: str) -> tuple[str | None, str]:
-    """A registry that does not let us in may still take a push, and will then say why not: here it knows nothing."""
+    """The digest of `reference`, or why it is unknown. A registry that refuses to answer is not an error here: it may still take a push."""
     try:
         with engine.explained(f"{reference} cannot be asked for"):
             return engine.digest_in_registry(reference), "is not in the registry"
@@ -64,10 +64,10 @@ def _digest(reference: str) -> tuple[str | None, str]:
 
 
 def _in_ledger(wanted: str) -> Release | None:
-    """Origin's may be ahead of the push that is at work here; where its main takes no push, the ledger is a proposal until it is merged."""
+    """The release in any ledger. Origin's may be newer than this push; on a protected main, the ledger may still be a pull request."""
     first, known = overlays.first(), []
     for branch in (remote.branch(), f"{promotion.BRANCH}{first}"):
-        with contextlib.suppress(YourTurn):  # a clone of nothing, or nothing is proposed
+        with contextlib.suppress(YourTurn):  # no remote, or no proposal
             known.append(remote.fetch(branch))
     try:
         return overlays.Overlay(first).find(wanted, "HEAD", *known)

@@ -1,7 +1,7 @@
 """The candidate of a pull request in a namespace of its own, preview-NUMBER; --sweep removes those whose pull request is closed
 
-The manifests are those of the first environment as this checkout has them, without what makes it reachable from outside; the image is the
-one that `push --preview` brought to the registry; it is verified as everywhere. KUBECONFIG says which cluster.
+The manifests are those of the first environment as this checkout has them, without the routes from outside; the image is the one that
+`push --preview` brought to the registry; every pod is verified. KUBECONFIG says which cluster.
 """
 
 import argparse

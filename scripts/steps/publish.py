@@ -1,6 +1,6 @@
 """Brings to origin what the ledger's commits here say: what a rollback, or a deployment that failed, has corrected
 
-On top of what others have pushed meanwhile. Where origin's branch is protected, as a pull request. Twice is a no-op.
+The commits go on top of what others have pushed meanwhile, or into a pull request if origin's branch is protected. Twice is a no-op.
 """
 
 from scripts.ledger import publication

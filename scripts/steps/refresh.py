@@ -1,7 +1,7 @@
 """Brings the data of each model up to date, by its own refresh(), and says whether anything changed -> build/refresh.patch
 
-The same code on the same data makes the same release, so only a commit makes a new one: what changed is for a pull request, as any change.
-refresh() may bring data, not code: a file that ends in .py is not changed by a machine.
+The same code on the same data makes the same release, so new data needs a commit: a pull request proposes it, as any change. refresh() may
+bring data, not code: it must not change a file that ends in .py.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def run(model: list[str] | None) -> int:
 
 
 def _changed() -> list[str]:
-    """Files that differ from HEAD, by name. Raises YourTurn for any that is no data."""
+    """Names of the files that differ from HEAD. Raises YourTurn for any that is not data."""
     paths = checkout.changes()
     if code := [path for path in paths if not path.startswith("model/") or path.endswith(".py")]:
         problem = f"refresh() changed {', '.join(code)}: it may bring data below model/, and no code"
@@ -48,7 +48,7 @@ def _changed() -> list[str]:
 
 
 def _patch() -> bytes:
-    """All of it, new files too; what it holds of binary files is text here."""
+    """The patch of all changes, new files included; binary files are encoded as text."""
     with commits.index_of("HEAD") as index:
         git.git("add", "--all", "--", "model", index=index)
         return git.git("diff-index", "--cached", "--binary", "--full-index", "-p", "HEAD", index=index)

@@ -1,7 +1,7 @@
 """What merging this branch would change, as Markdown: the release, its metrics beside main's, the manifests -> build/report.md
 
---against REVISION is where it would be merged; what is compared is what this branch did since it left there. --post NUMBER posts what was
-written as the one comment of a pull request, and rewrites that comment the next time.
+--against REVISION is the target of the merge; the report covers this branch's changes since it left the target. --post NUMBER posts the
+report as the one comment on a pull request, and rewrites that comment the next time.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _base(against: str) -> str:
 
 
 def _model(base: str) -> list[str]:
-    """The release that this would be, beside the one that main made last: what the first environment's ledger says."""
+    """The release of this branch beside main's last one, which is in the first environment's ledger."""
     first = overlays.first()
     before = Overlay(first).release(base) if kustomization.find(f"k8s/overlays/{first}", base) else None
     modules = models.chosen(None)
@@ -69,7 +69,7 @@ def _model(base: str) -> list[str]:
 
 
 def _beside(modules: list[str]) -> list[str]:
-    """What `evaluate --against ENV` found, by environment: the two models on the same data, and what changes for clients."""
+    """The results of `evaluate --against ENV`, by environment: both models on the same data, and the changes for clients."""
     found: dict[str, list[dict[str, Any]]] = {}
     for module in modules:
         with contextlib.suppress(YourTurn):
@@ -79,11 +79,11 @@ def _beside(modules: list[str]) -> list[str]:
 
 
 def _metrics(module: str, before: Release | None, stays: bool) -> list[str]:
-    """A row for each metric of a model: what main's release had, what this one has, and the verdict where a gate is on it."""
+    """A row for each metric of a model: main's value, this branch's value, and the verdict if the metric has a gate."""
     try:
         evaluation = models.record(module, "evaluation.json", "evaluate")
     except YourTurn as error:
-        if stays:  # and was not trained again
+        if stays:  # the model was not trained again
             return []
         return [f"| {module} | – | – | {error.problem} | |"]
     served = before.models if before else []

@@ -1,7 +1,7 @@
 """What a change since --since REVISION reaches: the release that it would make, and the template itself, whose tests are then due
 
-Outputs `release` and `template`, true or false. A fork's own are its models, overlays, pages and settings; everything else is the
-template's. Where it cannot be told what changed, both are true.
+Outputs `release` and `template`, true or false. A fork owns its models, overlays, pages and settings; everything else is the
+template's. If the changes cannot be determined, both are true.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from scripts.workspace import actions, console, git, settings
 from scripts.workspace.errors import YourTurn
 
 OWN = re.compile(r"(model|k8s/overlays|docs)/.+|[^/]+\.md|\.github/CODEOWNERS")
-CONTRACT = "model/__init__.py"  # what a model must define, and so the template's
+CONTRACT = "model/__init__.py"  # defines the contract of a model: the template's file
 SETTINGS = "pyproject.toml"
 
 
@@ -45,7 +45,7 @@ def changes_release(base: str) -> bool:
 
 
 def _identity() -> str | None:
-    """Of the release that this folder would make; None where its models cannot be read: training says why."""
+    """The identity of the release that this folder would make; None if its models cannot be read: training says why."""
     try:
         return identity.of_release(settings.read().models)
     except (YourTurn, OSError, SyntaxError):

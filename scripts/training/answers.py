@@ -1,4 +1,4 @@
-"""A model's own questions and answers: EXAMPLES, as TensorFlow Serving's REST API writes them."""
+"""A model's own EXAMPLES, inputs and outputs, as TensorFlow Serving's REST API writes them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scripts.training.signatures import DEFAULT, Signature
 
 
 def of_examples(model: ModuleType, signatures: dict[str, Signature]) -> list[dict[str, Any]]:
-    """EXAMPLES as release.json has them, with what the signatures answer. Raises YourTurn for one that they do not take."""
+    """EXAMPLES in the form of release.json, with the signatures' answers. Raises YourTurn for an example that they do not accept."""
     return [_answered(model, number, example, signatures) for number, example in enumerate(model.EXAMPLES, 1)]
 
 
 def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
-    """Refuses answers that are not near enough to those of the model file."""
+    """Raises YourTurn for answers outside of the tolerance of those in the model file."""
     for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
         if found := golden.difference(_plain(example.outputs), answered["outputs"], answered["tolerance"]):
             problem = f"the exported model answers example {number} wrongly: {found}"
@@ -30,7 +30,7 @@ def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
 
 
 def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:
-    """The same, of an untrained network: names, types and shapes."""
+    """Checks the answers of an untrained network: only names, types and shapes."""
     for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
         expected, answers = (_form(_plain(outputs)) for outputs in (example.outputs, answered["outputs"]))
         if found := golden.difference(expected, answers, 0.0):
@@ -50,7 +50,7 @@ def _answered(model: ModuleType, number: int, example: Any, signatures: dict[str
 
 
 def ask(model: ModuleType, number: int, signature: Signature, inputs: dict[str, Any]) -> dict[str, Any]:
-    """What `signature` answers to the JSON values `inputs`, written as JSON values. Raises YourTurn where it takes them not."""
+    """The answers of `signature` to the JSON values `inputs`, as JSON values. Raises YourTurn if it does not accept them."""
     try:
         outputs = signature.call(tensors(inputs, signature.document))
         return {name: to_json(name, value) for name, value in sorted(outputs.items())}
@@ -68,7 +68,7 @@ def _tolerance(model: ModuleType, number: int, example: Any, signature: Signatur
 
 
 def tolerances(example: Any) -> Any:
-    """The tolerance of an example as release.json has it: a number, an absolute and a relative one, or either by output."""
+    """The tolerance of an example in the form of release.json: a number, an absolute and a relative one, or either by output."""
     given = example.tolerance
     return {name: _allowed(one) for name, one in given.items()} if isinstance(given, Mapping) else _allowed(given)
 
@@ -80,7 +80,7 @@ def _allowed(given: float | Tolerance) -> Any:
 
 
 def tensors(values: Mapping[str, Any], signature: dict[str, Any]) -> dict[str, Any]:
-    """Tensors from JSON values. Raises ValueError where the names are not the signature's."""
+    """Tensors from JSON values. Raises ValueError if the names are not the signature's."""
     if values.keys() != signature["inputs"].keys():
         raise ValueError(
             f"its inputs are named {', '.join(sorted(signature['inputs']))}, the example's {', '.join(sorted(values))}"
@@ -95,7 +95,7 @@ def _decode(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values of what an example holds: arrays and tensors as lists, bytes in base64."""
+    """An example's value as JSON values: arrays and tensors as lists, bytes in base64."""
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     if hasattr(value, "numpy"):
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def _form(value: Any) -> Any:
-    """The same with a name in the place of each scalar; an integer may stand for a float."""
+    """A JSON value with its type's name in place of each scalar; an integer may stand for a float."""
     if isinstance(value, dict) and value.keys() != {"b64"}:
         return {name: _form(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -119,7 +119,7 @@ def _form(value: Any) -> Any:
 
 
 def to_json(name: str, tensor: Any) -> Any:
-    """A tensor as TensorFlow Serving's REST API writes it: strings as text, but base64 where the output's name ends in _bytes."""
+    """A tensor as TensorFlow Serving's REST API writes it: strings as text, or in base64 if the output's name ends in _bytes."""
     return _encode(tensor.numpy().tolist(), name.endswith("_bytes"))
 
 

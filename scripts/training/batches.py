@@ -1,7 +1,7 @@
 """From a Split to batches: whatever a model file gives (arrays, mappings, frames, tensors, streams) is NumPy from here on.
 
-A value is an array, or a dict or a tuple of arrays; the first dimension is the example. Where examples differ in shape, an array is ragged:
-a one-dimensional object array of arrays.
+A value is an array, or a dict or a tuple of arrays; the first dimension is the example. If examples differ in shape, the array is ragged: a
+one-dimensional object array of arrays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from model import Split
 
-SIZE = 64  # of a request: small enough for any model's memory, large enough that the asking costs nothing
+SIZE = 64  # of a request: small enough for any model's memory, large enough that the calls cost nothing
 
 
 class Batch(NamedTuple):
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
 
 def read(split: Split, is_batch: Callable[[Any], bool], size: int = SIZE) -> Iterator[Batch]:
-    """The batches of `split`, one at a time; `is_batch` says of a stream's first inputs whether they are of several examples."""
+    """The batches of `split`, one at a time; `is_batch` says whether a stream's first inputs hold several examples."""
     if not is_stream(split.inputs):
         whole = Batch(*map(plain, (split.inputs, split.targets, split.weights)))
         yield from (Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole), size))
@@ -83,7 +83,7 @@ def is_ragged(array: np.ndarray) -> bool:
 
 
 def each(function: Callable[..., Any], *values: Any) -> Any:
-    """`function` of the arrays at each place of values of one structure."""
+    """`function` applied to the arrays at each place of values with one structure."""
     first = values[0]
     if first is None:
         return None
@@ -134,7 +134,7 @@ def _by_name(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
 
 
 def join(parts: list) -> Any:
-    """One value of all the examples of several."""
+    """The examples of several values, joined in one value."""
     return each(lambda *arrays: _joined(arrays), *parts)
 
 
@@ -149,7 +149,7 @@ def _stacked(*examples: np.ndarray) -> np.ndarray:
 
 
 def _iterated(stream: Any) -> Iterable[Any]:
-    """A function that makes one is called anew each time; a keras.utils.PyDataset has an index and no end."""
+    """The stream as an iterable. A function is called anew each time; a keras.utils.PyDataset is read by index, up to its length."""
     if isinstance(stream, Iterator):
         raise ValueError("an iterator can be read only once: give the function that makes one, or a tf.data.Dataset")
     stream = stream() if callable(stream) else stream

@@ -19,11 +19,11 @@ from scripts.workspace import checkout, files
 from scripts.workspace.checkout import Checkout
 from scripts.workspace.errors import YourTurn
 
-HASHED = 4096  # examples at a time: what is hashed of data is not copied whole
+HASHED = 4096  # examples at a time: hashing must not copy the whole data
 
 
 def export(modules: list[str]) -> str:
-    """Writes the release of `modules` into the store, whole or not at all, and points build/release at it."""
+    """Writes the release of `modules` into the store, completely or not at all, and points build/release at it."""
     name, head = identity.of_release(modules), checkout.read()
     target = releases.STORE / f"{head.seconds}-{name[:12]}"
     if not (target / "release.json").exists():
@@ -33,7 +33,7 @@ def export(modules: list[str]) -> str:
                 for module in modules:
                     _export_model(module, folder, document)
                 files.write_json(folder / "release.json", document)
-                releases.read(folder)  # what is written is what every reader accepts
+                releases.read(folder)  # every reader must accept the written release
         except Exception as error:
             raise _explained(error) from error
     _note_comparisons(target / "release.json", modules)
@@ -42,10 +42,10 @@ def export(modules: list[str]) -> str:
 
 
 def _note_comparisons(path: Path, modules: list[str]) -> None:
-    """What `evaluate --against` found: of that day, and no part of what the release is, so that it may be noted later, too."""
+    """Notes the results of `evaluate --against`. They are not part of the release's identity, so they may be added later."""
     try:
         evaluations = [models.record(module, "evaluation.json", "evaluate") for module in modules]
-    except YourTurn:  # the release was exported before, and what it was made of is gone
+    except YourTurn:  # the release was exported before, and its evaluation is gone
         return
     found = [comparison for evaluation in evaluations for comparison in evaluation["against"]]
     document = json.loads(path.read_text())
@@ -103,7 +103,7 @@ def _judged(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_larger(module: str, compressed: dict[str, Any], original: dict[str, Any]) -> None:
-    """A graph has a size, too: what its weights save may be less than what it costs to restore them."""
+    """Refuses a variant larger than its original: the operations that restore the weights may take more than int8 saves."""
     sizes = [entry["size"] for entry in (compressed, original)]
     if sizes[0] >= sizes[1]:
         is_, was = (f"{size / 1024:.0f} KiB" for size in sizes)
@@ -129,7 +129,7 @@ def _export_litert(module: str, model: ModuleType, folder: Path, entry: dict[str
 
 
 def _hash_data(model: ModuleType) -> str:
-    """SHA-256 of the held-out data, and of training data in memory; of a stream of these, which may have no end, only that it is one."""
+    """SHA-256 of the held-out data, and of training data in memory; a training stream, which may be endless, is not read."""
     data, digest = model.data(), hashlib.sha256()
     if not batches.is_stream(data.train.inputs):
         _update(digest, [batches.plain(part) for part in vars(data.train).values()])
@@ -139,7 +139,7 @@ def _hash_data(model: ModuleType) -> str:
 
 
 def _update(digest: Any, value: Any) -> None:
-    """By values, not by addresses: an object array counts by what it holds. No large array is copied whole."""
+    """Hashes values, not addresses: an object array counts by its elements. No large array is copied whole."""
     if isinstance(value, dict):
         _update(digest, [[name, value[name]] for name in sorted(value)])
     elif isinstance(value, np.ndarray) and value.dtype == object:
@@ -158,7 +158,7 @@ def _update(digest: Any, value: Any) -> None:
 
 
 def _explained(error: Exception) -> Exception:
-    """A full disk comes as an OSError or as one of several TensorFlow errors."""
+    """The error in words for a full disk, which is an OSError or one of several TensorFlow errors."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return YourTurn(
             "the disk is full: nothing was exported, the releases before are untouched",

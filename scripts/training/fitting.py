@@ -15,11 +15,11 @@ from scripts.training.faults import mistake
 from scripts.workspace import console, files
 
 SEED = 0
-BACKUP_SECONDS = 60  # between two: what a training that is killed loses, at most, beside the epoch it was in
+BACKUP_SECONDS = 60  # between two backups: a killed training loses at most this, and the epoch in progress
 
 
 def train(module: str) -> str:
-    """Fits `model/MODULE.py`, seeded, and writes build/MODULE/; history.json comes last and vouches for model/."""
+    """Fits `model/MODULE.py`, seeded, and writes build/MODULE/. history.json is written last: with it, the network is complete."""
     model, begin = prepare(module), time.monotonic()
     network = model.network()
     history = _fit(module, model, network) if model.fit else None
@@ -40,14 +40,14 @@ def train(module: str) -> str:
 
 
 def prepare(module: str) -> ModuleType:
-    """The model, in a process that is seeded and shut off from what is not of the release."""
+    """The model, in a process that is seeded and isolated from everything outside of the release."""
     import keras
     import tensorflow as tf
 
     surroundings.refuse_variables(module)
     surroundings.refuse_paths(module)
     surroundings.refuse_files(module)
-    keras.utils.clear_session()  # its counters name the layers: of a model trained second, too, as of one trained alone
+    keras.utils.clear_session()  # resets the counters that name layers: a model's names must not depend on earlier models
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
     return models.load(module)
@@ -58,13 +58,13 @@ def _fit(module: str, model: ModuleType, network: Any) -> Any:
 
     with console.Progress("train") as progress:
         callbacks = [_watch(model, progress)]
-        if isinstance(network, keras.Model) and network.built:  # Keras can restore no other
+        if isinstance(network, keras.Model) and network.built:  # Keras can restore only these
             callbacks.append(_backup(module))
         return model.fit(network, model.data(), callbacks)
 
 
 def save(network: Any, model: ModuleType, folder: Path) -> None:
-    """Writes the network to `folder`, as a folder: Keras reads an archive's weights into memory before it loads them."""
+    """Writes the network to `folder`, not to an archive: Keras reads an archive's weights into memory before it loads them."""
     import keras
     import tensorflow as tf
 
@@ -80,7 +80,7 @@ def save(network: Any, model: ModuleType, folder: Path) -> None:
 
 
 def _curves(history: Any) -> dict[str, list[float | None]]:
-    """Numbers by epoch, of what fit() returned: Keras's History, a mapping, or nothing. JSON has no NaN: null stands for it."""
+    """Numbers by epoch from the result of fit(): Keras's History, a mapping, or nothing. NaN becomes null, since JSON has none."""
     given = getattr(history, "history", history)
     if not isinstance(given, Mapping):
         return {}
@@ -105,7 +105,7 @@ def _summary(model: ModuleType, curves: dict[str, list[float | None]]) -> str:
 
 
 def _watch(model: ModuleType, progress: console.Progress) -> Any:
-    """A Keras callback that shows each epoch, and ends a training whose loss is no number any more."""
+    """A Keras callback that shows each epoch, and ends a training whose loss is NaN or infinite."""
     import keras
 
     def on_epoch_end(epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -125,7 +125,7 @@ def _backups(module: str) -> Path:
 
 
 def _backup(module: str) -> Any:
-    """Keras's own backup, at most once in BACKUP_SECONDS, of this very code; a training that was killed goes on from there."""
+    """Keras's own backup, at most once in BACKUP_SECONDS. A killed training of the same code resumes from it."""
     import keras
 
     folder = _backups(module) / identity.of_model(module).trained[:12]

@@ -1,8 +1,8 @@
 """Runs a stage in a process of its own, forked from one that has imported TensorFlow and done nothing else.
 
-So each stage starts from the same state, alone or in `up`, and writes the same bytes (TensorFlow numbers the functions in a SavedModel by
-what the process traced before), while TensorFlow is imported only once. It is a plain process: it has the terminal, for breakpoint(), and
-may have processes of its own.
+Each stage thus starts from the same state, alone or in `up`, and writes the same bytes: TensorFlow numbers the functions in a SavedModel by
+the process's earlier traces. TensorFlow is imported only once. A stage is a plain process: it has the terminal, for breakpoint(), and may
+start processes of its own.
 """
 
 import ctypes
@@ -21,9 +21,9 @@ from scripts.workspace.errors import YourTurn
 
 
 def isolated(stage: str, *arguments: Any) -> Any:
-    """What a function of this package, `stage` as "module.function", gives of `arguments`.
+    """The result of a function of this package, `stage` as "module.function", with `arguments`.
 
-    Raises the YourTurn that it raises, and what went wrong in model/ as one.
+    Raises the function's YourTurn; an error in model/ becomes a YourTurn too.
     """
     with tempfile.TemporaryFile("w+") as trace:
         answer = _answer(stage, arguments, trace)
@@ -83,7 +83,7 @@ def _place(trace: str, modules: str | list[str]) -> str:
 
 
 def _run(pipe: int, stage: str, arguments: tuple) -> None:
-    """Sends what came of it, and ends. Only what surely can be pickled crosses."""
+    """Runs the function, sends its result or error, and ends. Only values that surely can be pickled are sent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a training does not outlive its verb
     try:

@@ -1,4 +1,4 @@
-"""Judges a trained model on held-out data: metrics against gates, its variants, and what serves now."""
+"""Judges a trained model on held-out data: metrics against gates, its variants, and the models that serve now."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ from scripts.workspace.errors import YourTurn
 
 
 class Shown:
-    """The held-out data as the card wants them: what was scored, and the inputs of a few examples."""
+    """The held-out data for the card: the scored examples, and the inputs of a few."""
 
     def __init__(self, held_out: HeldOut, score: Score):
         self.targets, self.weights, self._held_out = score.targets, score.weights, held_out
 
     def inputs(self, indices: list[int]) -> Any:
-        """The inputs of the examples of these numbers, in this order; goes over the data once more."""
+        """The inputs of the examples with these numbers, in this order; reads the data once more."""
         wanted, found, start = set(indices), {}, 0
         for batch in self._held_out:
             end = start + batches.length(batch.inputs)
@@ -34,9 +34,9 @@ class Shown:
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None] = MappingProxyType({})) -> str:
-    """Writes the evaluation and the card whatever the verdict. Raises YourTurn if refused.
+    """Writes the evaluation and the card, whatever the verdict. Raises YourTurn if the model is refused.
 
-    `environments` is what environments serve, by their names: the candidate is judged against each of those, too.
+    `environments` holds the release that each environment serves: the candidate is judged against these too.
     """
     model = fitting.prepare(module)
     history = models.record(module, "history.json", "train")
@@ -74,7 +74,7 @@ def _conclude(module: str, model: ModuleType, evaluation: dict, history: dict, s
 
 
 def _gates(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """All that must be met: the model's own, its variants', and those against what serves."""
+    """All gates: the model's own, its variants', and those against the models that serve."""
     yield from evaluation["gates"]
     for variant in evaluation["variants"]:
         yield from (gate | {"metric": f"{variant['technique']}: {gate['metric']}"} for gate in variant["gates"])
@@ -91,7 +91,7 @@ def _judge(model: ModuleType, metrics: dict[str, float]) -> list[dict[str, Any]]
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: null stands for it."""
+    """The metrics with null in place of NaN, since JSON has none."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 

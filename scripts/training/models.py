@@ -13,7 +13,7 @@ from scripts.training import faults
 from scripts.workspace import files, settings
 from scripts.workspace.errors import YourTurn
 
-CHECKPOINT = "checkpoint"  # the name of a network's files that Keras does not save
+CHECKPOINT = "checkpoint"  # the name of the files of a network that Keras cannot save
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def load(module: str) -> ModuleType:
 
 
 def names(modules: list[str]) -> dict[str, str]:
-    """What each is served as."""
+    """The served name of each model, by module."""
     return {module: load(module).NAME for module in modules}
 
 
@@ -71,7 +71,7 @@ def folder(module: str) -> Path:
 
 
 def state(module: str) -> Path:
-    """Where the trained network is: what Keras saves, or a checkpoint; empty where nothing was trained."""
+    """The folder of the trained network, saved by Keras or as a checkpoint; empty if nothing was trained."""
     return folder(module) / "model"
 
 
@@ -81,7 +81,7 @@ def digest(module: str) -> str:
 
 
 def record(module: str, file: str, verb: str) -> dict[str, Any]:
-    """`build/MODULE/FILE`, which `verb` wrote. Raises YourTurn where it is missing, or of other code or weights than there are now."""
+    """The content of `build/MODULE/FILE`, written by `verb`. Raises YourTurn if it is missing, or code or weights have changed since."""
     path = folder(module) / file
     try:
         record = json.loads(path.read_text())
@@ -96,6 +96,6 @@ def record(module: str, file: str, verb: str) -> dict[str, Any]:
 
 
 def parts(module: str, file: str) -> Parts:
-    """What decides the content of `build/MODULE/FILE`: of a training the weights' identity, of all else the judging's, too."""
+    """The parts that decide `build/MODULE/FILE`: the weights' identity for a training, also the judging's for any other file."""
     now = identity.of_model(module)
     return now.weights if file == "history.json" else now.weights | now.judging

@@ -1,4 +1,4 @@
-"""A trained network, made anew from what a training left."""
+"""A trained network, restored from the files of its training."""
 
 import sys
 import warnings
@@ -14,7 +14,7 @@ from scripts.training.scoring import HeldOut
 
 
 def load(model: ModuleType, folder: Path) -> Any:
-    """The network in `folder`, to be asked: without its optimizer, which has two more numbers for each weight."""
+    """The network in `folder`, for inference: without its optimizer, which holds two more numbers for each weight."""
     folder = folder.absolute()
     if not model.fit:
         return model.network()
@@ -24,18 +24,18 @@ def load(model: ModuleType, folder: Path) -> Any:
         return network
     try:
         return keras.models.load_model(folder, custom_objects=_layers(), compile=False, safe_mode=False)
-    except (TypeError, ValueError, NotImplementedError):  # of a class that Keras cannot make anew; the model file can
+    except (TypeError, ValueError, NotImplementedError):  # a class that Keras cannot restore; the model file can
         return _filled(model, folder)
 
 
 def _filled(model: ModuleType, folder: Path) -> Any:
-    """network() with the weights of `folder`, once its layers are built: by tracing the signature, or by asking it."""
+    """network() with the weights of `folder`. Its layers are built first, by tracing the signature or by a call."""
     network = model.network()
     default = signatures.of_model(model, network)[signatures.DEFAULT]
     if not network.built:
         default.ask(HeldOut(model, model.data().held_out, default).first())
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it is not asked for
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it is left out on purpose
         network.load_weights(folder / "model.weights.h5")
     return network
 

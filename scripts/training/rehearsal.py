@@ -1,4 +1,4 @@
-"""Before the hours, the seconds: what can be checked of a model while it is not trained."""
+"""Checks of an untrained model: seconds, before hours of training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.training.faults import mistake
 from scripts.workspace.errors import YourTurn
 
 POINTER = b"version https://git-lfs."
-EXAMPLES = 256  # of the held-out data, at least, that the untrained network is asked
+EXAMPLES = 256  # at least so many of the held-out data, for the untrained network
 
 
 def rehearse(module: str) -> str:
@@ -57,7 +57,7 @@ def _check_data(model: ModuleType, data: Any) -> None:
 
 
 def _try_metrics(held_out: Any, signature: Any) -> str:
-    """What metrics() says of some answers. That their values do not do, which are of no training, is no defect; their shapes are."""
+    """Calls metrics() with untrained answers. An error about their shapes is a defect; one about their values is not."""
     try:
         score = scoring.score(held_out, signature.ask, EXAMPLES)
     except (ValueError, ArithmeticError) as error:

@@ -1,4 +1,4 @@
-"""A SavedModel as TensorFlow Serving loads it: the same bytes whenever it is written, with warm-up records, and what it answers."""
+"""A SavedModel as TensorFlow Serving loads it: the same bytes whenever it is written, with warm-up records; and its answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 @dataclass(frozen=True)
 class Form:
-    """What is written of a network: a tf.function for each signature, and the variables in the order in which they are to stand."""
+    """The parts of a network to write: a tf.function for each signature, and the variables in their order in the file."""
 
     functions: dict[str, Any]
     variables: list[Any]
@@ -41,10 +41,10 @@ def original(model: ModuleType, network: Any) -> Form:
 def write(name: str, module: str, model: ModuleType, form: Callable[..., Form], target: Path) -> dict[str, Any]:
     """Writes one servable to the folder `target`; `form` makes it of the model and its network.
 
-    Returns what release.json says of it. Raises YourTurn where it does not take, or answers wrongly, the examples of its own model.
+    Returns its entry in release.json. Raises YourTurn if it rejects its model's examples, or answers them wrongly.
     """
     save(model, form(model, networks.load(model, models.state(module))), target)
-    gc.collect()  # the network has gone before what was written is loaded: never is a large model in memory twice
+    gc.collect()  # frees the network before its file is loaded: a large model must not be in memory twice
     named = read(model, target)
     examples = answers.of_examples(model, named)
     answers.check(model, examples)
@@ -61,16 +61,16 @@ def write(name: str, module: str, model: ModuleType, form: Callable[..., Form], 
 
 
 def read(model: ModuleType, folder: Path) -> dict[str, Signature]:
-    """The signatures of a SavedModel, of `model` or of one before it."""
+    """The signatures of a SavedModel of `model`, or of an earlier version of it."""
     loaded = tf.saved_model.load(str(folder))
     functions = {name: loaded.signatures[name] for name in loaded.signatures if not name.startswith("__")}
     return signatures.of_functions(model, functions, keeps=loaded)
 
 
 def save(model: ModuleType, form: Form, target: Path) -> None:
-    """Writes a SavedModel, the same bytes each time, of no more than its signatures need: their variables, tables and files.
+    """Writes a SavedModel, the same bytes each time, with only the variables, tables and files that its signatures need.
 
-    A large one comes in shards, so that a change of one variable leaves the others' files, and what is pushed of them, as they were.
+    A large one is written in shards: a change of one variable leaves the other shards, and their layers in the registry, as they were.
     """
     concrete = {name: function.get_concrete_function() for name, function in form.functions.items()}
     for name, function in concrete.items():
@@ -96,7 +96,7 @@ def _variables(functions: Any, order: list[Any]) -> list[Any]:
 def _tables(functions: Any) -> list[Any]:
     """The lookup tables and vocabulary files that the functions use, wherever the model file keeps them, in the order of their use.
 
-    Functions hold their handles only. The objects are found among all that live in this process.
+    The functions hold only handles. The objects are found among all live objects of this process.
     """
     kinds = {tf.saved_model.experimental.TrackableResource: "resource_handle", tf.saved_model.Asset: "asset_path"}
     living: dict[int, Any] = {}
@@ -109,7 +109,7 @@ def _tables(functions: Any) -> list[Any]:
 
 
 def _refuse_python(model: ModuleType, name: str, graph: Any) -> None:
-    """Refuses what only this process could compute."""
+    """Refuses operations that only this Python process could run."""
     definition = graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
     if found := sorted({node.op for node in nodes} & IN_PYTHON):
@@ -127,7 +127,7 @@ def _make_reproducible(path: Path) -> None:
 
 
 def _write_warm_up(name: str, named: dict[str, Signature], examples: list[dict[str, Any]], path: Path) -> None:
-    """The examples as warm-up requests: the first real request meets a model that has answered before."""
+    """Writes the examples as warm-up requests, so that the first real request is as fast as later ones."""
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog  # ty: ignore[missing-module-member]
 
     path.parent.mkdir(parents=True, exist_ok=True)

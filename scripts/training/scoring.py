@@ -1,4 +1,4 @@
-"""Metrics on held-out data, batch by batch: what is kept of a stream is what metrics() asks for."""
+"""Metrics on held-out data, batch by batch: only the values that metrics() takes are kept."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Score:
-    """`predictions`, `targets` and `weights` are of all examples; None where metrics() counts batch by batch."""
+    """`predictions`, `targets` and `weights` cover all examples; None if metrics() counts batch by batch."""
 
     metrics: dict[str, float]
     examples: int
@@ -56,7 +56,7 @@ class Score:
 
 
 def score(held_out: HeldOut, ask: Ask, most: int | None = None) -> Score:
-    """What metrics() says of the answers of `ask` to the held-out data, or to the first `most` of its examples at least."""
+    """The metrics of the answers of `ask` to the held-out data, or to at least the first `most` examples."""
     model = held_out.model
     wanted = inspect.signature(model.metrics).parameters
     keep = _Counted(model) if not wanted else _Collected(model, wanted)
@@ -67,12 +67,12 @@ def score(held_out: HeldOut, ask: Ask, most: int | None = None) -> Score:
         if most and examples >= most:
             break
     if not examples:
-        held_out.first()  # says that there are none
+        held_out.first()  # raises: there are no examples
     return keep.score(examples)
 
 
 def predictions(model: ModuleType, outputs: dict[str, np.ndarray], targets: Any) -> Any:
-    """What metrics() is given of the outputs. Raises YourTurn where PREDICTIONS names another."""
+    """The outputs that metrics() is given. Raises YourTurn if PREDICTIONS names an output that does not exist."""
     names = model.PREDICTIONS
     wanted = [names] if isinstance(names, str) else list(names or outputs)
     if unknown := [name for name in wanted if name not in outputs]:
@@ -134,7 +134,7 @@ class _Counted:
 
 
 def numbers(model: ModuleType, metrics: Any) -> dict[str, float]:
-    """The metrics as floats. Raises YourTurn where they are none."""
+    """The metrics as floats. Raises YourTurn for a value that is not a number."""
     if not isinstance(metrics, Mapping):
         raise mistake(model, f"metrics() must return numbers by name, not {type(metrics).__name__}")
     for name, value in metrics.items():

@@ -1,4 +1,4 @@
-"""A signature: named tensors in, named tensors out. However serving() writes it, it is this from here on."""
+"""A signature: named tensors in, named tensors out, however serving() writes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.training import batches
 from scripts.training.faults import mistake
 
 DEFAULT = "serving_default"
-# What TensorFlow Serving reads from JSON and writes to it; half precision only the latter.
+# The types that TensorFlow Serving reads from JSON and writes to it; it only writes half precision.
 READ = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool", "string"]
 WRITTEN = [*READ, "float16"]
 NAME = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"  # of a node in a graph
@@ -23,7 +23,7 @@ NAME = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"  # of a node in a graph
 
 @dataclass(frozen=True)
 class Signature:
-    """`call` takes tensors by name and gives such; `python` is the same not yet traced, for a graph of its own."""
+    """`call` takes tensors by name and returns tensors by name; `python` is the same before tracing, for another graph."""
 
     model: ModuleType
     name: str
@@ -31,16 +31,16 @@ class Signature:
     outputs: dict[str, tf.TensorSpec]
     call: Callable[[dict[str, Any]], dict[str, Any]]
     python: Callable[[dict[str, Any]], dict[str, Any]]
-    keeps: Any  # whose variables they use: a function does not keep them alive
+    keeps: Any  # the owner of the variables: a function does not keep them alive
 
     @property
     def document(self) -> dict[str, Any]:
-        """As release.json has it."""
+        """The signature in the form of release.json."""
         return {"inputs": _described(self.inputs), "outputs": _described(self.outputs)}
 
     @property
     def batch_size(self) -> int:
-        """Of a request; a signature may fix it."""
+        """Examples in a request; a signature may fix the number."""
         sizes = [spec.shape[0] for spec in self.inputs.values() if spec.shape.rank]
         return next((size for size in sizes if size), batches.SIZE)
 
@@ -55,11 +55,11 @@ class Signature:
         return served
 
     def ask(self, inputs: Any) -> dict[str, np.ndarray]:
-        """The answers to one batch of inputs, as the model file gives them; examples of different shapes are asked apart, never padded."""
+        """The answers to one batch of the model file's inputs. Examples of different shapes are asked separately, never padded."""
         return asked(self, self.call, inputs)
 
     def is_batch(self, inputs: Any) -> bool:
-        """Whether these inputs of a stream are several examples, by the rank that the signature takes."""
+        """Whether these inputs of a stream hold several examples, by the rank of the signature's inputs."""
         named = self.named(inputs)
         ranks = [(array.ndim, self.inputs[name].shape.rank) for name, array in named.items()]
         return any(batches.is_ragged(array) for array in named.values()) or any(
@@ -67,7 +67,7 @@ class Signature:
         )
 
     def named(self, inputs: Any) -> dict[str, np.ndarray]:
-        """The inputs by name. What the signature does not take is left out: metrics() may use it."""
+        """The inputs by name, without those that only metrics() uses."""
         names = list(self.inputs)
         if isinstance(inputs, dict):
             if missing := [name for name in names if name not in inputs]:
@@ -99,7 +99,7 @@ def asked(signature: Signature, function: Callable, inputs: Any) -> dict[str, np
 
 
 def _alike(named: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """The places of the examples that have one shape: all of them, unless the batch is ragged."""
+    """The places of the examples of each shape: all places at once, unless the batch is ragged."""
     groups: dict[Any, list[int]] = {}
     if not any(map(batches.is_ragged, named.values())):
         groups[None] = list(range(batches.length(named)))
@@ -114,7 +114,7 @@ def _dense(array: np.ndarray) -> np.ndarray:
 
 
 def _tensor(model: ModuleType, name: str, array: np.ndarray, spec: Any) -> Any:
-    """Cast where nothing is lost but precision. Raises YourTurn for another type or shape."""
+    """A tensor of the spec's type; a cast may lose only precision. Raises YourTurn for another type or shape."""
     tensor: Any
     if spec.dtype == tf.string:
         if array.dtype.kind not in "OSU":
@@ -141,7 +141,7 @@ def _cast(model: ModuleType, name: str, array: np.ndarray, dtype: Any) -> np.nda
 
 
 def _numpy(tensor: Any, examples: int) -> np.ndarray:
-    """Of half precision as float32: a mean of many would overflow."""
+    """The tensor in NumPy; half precision becomes float32, since a mean of many values would overflow."""
     tensor = tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
     array = np.asarray(tensor.numpy())
     return array if array.ndim else np.repeat(array[None], examples)
@@ -155,13 +155,13 @@ def _described(named: dict[str, tf.TensorSpec]) -> dict[str, Any]:
 
 
 def of_model(model: ModuleType, network: Any) -> dict[str, Signature]:
-    """What serving() gives, by name; "serving_default" comes first. Raises YourTurn for what cannot be served."""
+    """The signatures of serving(), by name; "serving_default" comes first. Raises YourTurn for one that cannot be served."""
     given = model.serving(network)
     return of_functions(model, dict(given) if isinstance(given, Mapping) else {DEFAULT: given}, keeps=network)
 
 
 def of_functions(model: ModuleType, given: dict[str, Any], keeps: Any) -> dict[str, Signature]:
-    """The same of functions by name; what they are of, `keeps`, lives as long as they."""
+    """The signatures of functions by name; each keeps `keeps`, the functions' owner, alive."""
     if DEFAULT not in given:
         raise mistake(model, f"serving() gives the signatures {', '.join(map(repr, given))}, and none is {DEFAULT!r}")
     names = sorted(given, key=lambda name: (name != DEFAULT, name))
@@ -190,7 +190,7 @@ def _signature(model: ModuleType, name: str, function: Any, keeps: Any) -> Signa
 
 
 def _concrete(model: ModuleType, function: Any) -> Any:
-    """The function as traced for its signature; one that was loaded from a SavedModel was traced there."""
+    """The function, traced for its signature; a function loaded from a SavedModel is traced already."""
     if hasattr(function, "structured_input_signature"):
         return function
     if getattr(function, "input_signature", None) is None:
@@ -203,7 +203,7 @@ def _inputs(model: ModuleType, structure: Any) -> Iterator[tuple[str, tf.TensorS
     args, kwargs = structure
     for name, spec in [*(("", arg) for arg in args), *sorted(kwargs.items())]:
         named = spec.items() if isinstance(spec, Mapping) else [(getattr(spec, "name", None) or name, spec)]
-        for key, value in sorted(named, key=lambda item: item[0]):  # as tf.nest goes through a mapping
+        for key, value in sorted(named, key=lambda item: item[0]):  # the order of tf.nest
             if not isinstance(value, tf.TensorSpec):
                 raise mistake(
                     model, f"input {key!r} of the signature is {type(value).__name__}: TensorFlow Serving takes tensors"

@@ -10,7 +10,7 @@ from scripts.workspace.errors import YourTurn
 
 
 def check(modules: list[str]) -> None:
-    """Refuses, before any is trained, models that could not be judged, exported or served. Raises YourTurn."""
+    """Raises YourTurn, before any training, for models that could not be judged, exported or served."""
     refuse_namesakes(modules)
     for module in modules:
         with console.stage("check") as stage:
@@ -29,7 +29,7 @@ def refuse_namesakes(modules: list[str]) -> None:
 
 
 def rehearse(module: str) -> str:
-    """Goes the whole way with the untrained network, in seconds, and says how far. Raises YourTurn."""
+    """Runs every stage with the untrained network, in seconds, and says how far it came. Raises YourTurn."""
     return isolated("rehearsal.rehearse", module)
 
 
@@ -39,7 +39,7 @@ def train(module: str) -> None:
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
-    """`environments` is what environments serve, by their names. Raises YourTurn if the model is refused."""
+    """Judges a model; `environments` holds the release that each serves. Raises YourTurn if the model is refused."""
     with console.stage("evaluate") as stage:
         stage.result = isolated("judgement.evaluate", module, dict(environments))
 

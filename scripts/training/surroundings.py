@@ -1,6 +1,6 @@
 """What surrounds a training: a fixed set of variables, an empty home, and no file from outside.
 
-Nothing of the user's decides a release: neither ~/.keras/keras.json nor a variable that is set on one machine and not on another.
+No setting of the user may affect a release: neither ~/.keras/keras.json nor an environment variable of one machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scripts.release import identity
 from scripts.workspace import checkout
 from scripts.workspace.errors import YourTurn
 
-# What reaches a model file: where programs, libraries and devices are, how text is shown, and where a run is logged. None decides a weight.
+# Variables that reach a model file: the places of programs, libraries and devices, text, and logging. None affects a weight.
 REACHING = [
     "PATH",
     "LD_LIBRARY_PATH",
@@ -58,7 +58,7 @@ def fixed() -> Generator[None]:
 
 
 def refuse_variables(module: str) -> None:
-    """Refuses a model file that reads a variable which does not reach it: it would get its default, without a word."""
+    """Refuses a model file that reads a variable outside of REACHING: it would silently get the default."""
     for path in [Path("model") / f"{module}.py", *identity.imported(module)]:
         for node in filter(None, map(_variable, ast.walk(ast.parse(path.read_text())))):
             if node.value not in [*REACHING, "HOME"]:
@@ -83,7 +83,7 @@ def _variable(node: Any) -> ast.Constant | None:
 
 def refuse_paths(module: str) -> None:
     """Refuses a model file whose data() or network() names a path outside of model/: TensorFlow opens files past Python, unseen by
-    refuse_files. What fit() names may be where it writes."""
+    refuse_files. A path in fit() may be a place to write."""
     for file, statements in identity.reading(module).items():
         for node in (node for statement in statements for node in ast.walk(statement)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_outside(node.value):
@@ -97,7 +97,7 @@ def _is_outside(text: str) -> bool:
 
 
 def _rooms() -> tuple[str, ...]:
-    """Where libraries and the pipeline itself may read."""
+    """Folders that libraries and the pipeline itself may read."""
     roots = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc", "/proc", "/sys", "/dev", "build"]
     return tuple({form for root in roots for form in _forms(root)})
 
@@ -112,9 +112,9 @@ def _foreign(what: str) -> YourTurn:
 
 
 def refuse_files(module: str) -> None:
-    """From here on, a model file that opens a file which is no part of the release is refused, for as long as this process lives.
+    """Refuses, for the rest of this process, a model file that opens a file outside of the release.
 
-    What the process wrote itself is its own.
+    Files that the process itself wrote are allowed.
     """
     if not _allowed:
         begin, rooms = time.time(), _rooms()
@@ -140,7 +140,7 @@ def _reads(mode: Any, flags: int) -> bool:
 
 
 def _caller() -> str | None:
-    """The file and line of model/ that is at work."""
+    """The file and line of model/ that is being executed."""
     frame, folder = sys._getframe(2), f"{os.getcwd()}/model/"
     while frame:
         if frame.f_code.co_filename.startswith(folder) and not frame.f_code.co_filename.endswith("/__init__.py"):

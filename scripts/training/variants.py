@@ -28,12 +28,12 @@ from scripts.training.saved_model import Form
 from scripts.training.scoring import Ask, HeldOut
 from scripts.training.signatures import DEFAULT, Signature
 
-TIMED = 30  # answers to one input, of which the fastest is the latency: the one the machine disturbs least
+TIMED = 30  # answers to one input; the fastest is the latency: other load disturbs it least
 
 
 @dataclass(frozen=True)
 class Original:
-    """What a variant is measured against."""
+    """The uncompressed model, against which a variant is measured."""
 
     model: ModuleType
     network: Any
@@ -62,7 +62,7 @@ def judge(original: Original, folder: Path) -> list[dict[str, Any]]:
 
 
 def bounded(metric: str, value: float, bound: float) -> dict[str, Any]:
-    """A gate: `value` against its upper `bound`. NaN never passes, and is null, since JSON has none."""
+    """A gate: `value` against its upper `bound`. NaN never passes, and is written as null, since JSON has none."""
     finite = value if math.isfinite(value) else None
     return {"metric": metric, "bound": f"<= {bound:g}", "value": finite, "passed": bool(value <= bound)}
 
@@ -73,7 +73,7 @@ def latency(ask: Callable, one: Any) -> float:
 
 
 def latencies(asks: Sequence[Callable], one: Any) -> list[float]:
-    """The same of each, asked in turn so that whatever else the machine does slows all alike."""
+    """The latency of each, asked in turn so that other load slows all alike."""
 
     def milliseconds(ask: Callable) -> float:
         begin = time.perf_counter()
@@ -81,7 +81,7 @@ def latencies(asks: Sequence[Callable], one: Any) -> list[float]:
         return 1000 * (time.perf_counter() - begin)
 
     for ask in asks:
-        ask(one)  # the first is slow: it is traced
+        ask(one)  # the first call is slow: it traces
     rounds = [[milliseconds(ask) for ask in asks] for _ in range(TIMED)]
     return [min(times) for times in zip(*rounds, strict=True)]
 
@@ -141,7 +141,7 @@ def _litert(original: Original, folder: Path) -> tuple[int, Ask]:
 
 
 def of_litert(model: ModuleType, signature: Signature, content: bytes) -> Ask:
-    """A LiteRT file as what answers a batch of inputs, in the place of the output that metrics() is given."""
+    """A LiteRT file as a function of a batch of inputs; its output takes the place of the one that metrics() is given."""
     interpret = interpreter(content)
     output = model.PREDICTIONS if isinstance(model.PREDICTIONS, str) else next(iter(signature.outputs))
     return lambda inputs: {output: interpret(np.asarray(model.features(inputs)))}
@@ -150,7 +150,7 @@ def of_litert(model: ModuleType, signature: Signature, content: bytes) -> Ask:
 def litert(model: ModuleType, network: Any) -> bytes:
     """The network alone as a LiteRT file with int8 kernels: a device decodes its own pictures and sounds (`features` says how).
 
-    Raises YourTurn for a network that LiteRT cannot be: one with several inputs or outputs, or with operations that it lacks.
+    Raises YourTurn for a network with several inputs or outputs, or with operations that LiteRT lacks.
     """
     if len(getattr(network, "inputs", [])) != 1 or len(network.outputs) != 1:
         raise mistake(
@@ -160,13 +160,13 @@ def litert(model: ModuleType, network: Any) -> bytes:
     concrete = tf.function(
         lambda inputs: network(inputs, training=False), input_signature=specs
     ).get_concrete_function()
-    # Without the network as its second argument: with it, the weights of some networks are left out, and the file answers noise.
+    # No network as second argument: with it, the weights of some networks are left out, and the file answers noise.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:
         with _quietly():
             return converter.convert()
-    except Exception as error:  # ConverterError, of which the name is private
+    except Exception as error:  # ConverterError, whose name is private
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         words = first.rpartition("error: ")[2][:200]  # without the converter's own file and line
         problem = f"the network cannot be a LiteRT file: {words}; remove 'litert' from VARIANTS"
@@ -175,7 +175,7 @@ def litert(model: ModuleType, network: Any) -> bytes:
 
 @contextmanager
 def _quietly() -> Generator[None]:
-    """The converter writes notes for its makers to the process's own stderr; what matters it raises."""
+    """Silences the converter's debugging notes on stderr; it raises its errors."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
@@ -192,7 +192,7 @@ def interpreter(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     with warnings.catch_warnings(), _quietly():
         warnings.simplefilter(
             "ignore"
-        )  # that it will move to a package of its own: it is in the TensorFlow that is pinned
+        )  # the announced move to a package of its own: the pinned TensorFlow still has the interpreter
         loaded = tf.lite.Interpreter(model_content=content, num_threads=1)
     source, target = loaded.get_input_details()[0]["index"], loaded.get_output_details()[0]["index"]
 

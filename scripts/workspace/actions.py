@@ -1,6 +1,6 @@
-"""What a job tells GitHub Actions: outputs, variables, summary, annotations. Outside of a workflow it does nothing.
+"""Messages of a job to GitHub Actions: outputs, variables, summary, annotations.
 
-No verb needs to know where it runs.
+Outside of a workflow the functions do nothing, so that no verb needs to know where it runs.
 """
 
 import os
@@ -31,7 +31,7 @@ def annotate(level: str, text: str) -> None:
 
 
 def _append(file: str, values: dict[str, str]) -> None:
-    """Each value between two lines of a random delimiter: no value can end early and set another one."""
+    """Writes each value between two lines of a random delimiter, so that no value can end early and set another one."""
     if path := os.environ.get(file):
         with open(path, "a") as stream:
             for name, value in values.items():

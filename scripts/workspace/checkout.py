@@ -1,4 +1,4 @@
-"""What git says of this checkout: commit, its time, whether it is dirty, which files count. A folder that is none is always dirty."""
+"""The state of this checkout by git: commit, its time, whether it is dirty, its files. A folder without git is always dirty."""
 
 import time
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from scripts.workspace.errors import YourTurn
 @dataclass(frozen=True)
 class Checkout:
     commit: str | None  # 40 hex digits
-    seconds: int  # of the commit, since the epoch; now, if the tree is dirty
+    seconds: int  # of the commit, since the epoch; the present time if the tree is dirty
     dirty: bool
 
 
 def read() -> Checkout:
-    """A version must grow with every change, so a dirty tree has the time of now in the place of its commit's."""
+    """The state of the checkout. A dirty tree has the present time, not its commit's: a version must grow with every change."""
     head = _said("log", "-1", "--format=%H %ct")
     if not head:
         return Checkout(None, int(time.time()), dirty=True)
@@ -27,9 +27,9 @@ def read() -> Checkout:
 
 
 def changes(*paths: str, index: Path | None = None) -> list[str]:
-    """Files that differ from the last commit, new ones too, by git's own word: it knows line ends, filters, links and modes.
+    """Files that differ from the last commit, new ones too, as git compares them: with line ends, filters, links and modes.
 
-    `paths` restricts them; with `index`, files of this folder that differ from that.
+    `paths` restricts the files; with `index`, this folder is compared with that index.
     """
     flags = ["--porcelain", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames"]
     lines = git.paths("status", *flags, "--", *paths, index=index)
@@ -37,7 +37,7 @@ def changes(*paths: str, index: Path | None = None) -> list[str]:
 
 
 def files(*folders: str) -> list[Path]:
-    """The files below `folders` that git does not ignore, committed or not, sorted; all of them where this is no checkout."""
+    """The files below `folders` that git does not ignore, committed or not, sorted; all files if this is no checkout."""
     listed = _said("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders)
     if listed is None:
         return sorted(path for folder in folders for path in Path(folder).rglob("*") if path.is_file())
@@ -46,14 +46,14 @@ def files(*folders: str) -> list[Path]:
 
 
 def ignored(paths: Iterable[Path]) -> list[Path]:
-    """Those of `paths` that no commit here will hold, since git ignores them; none where this is no checkout."""
+    """The `paths` that git ignores; none if this is no checkout."""
     wanted = b"\0".join(str(path).encode(errors="surrogateescape") for path in paths)
     listed = _said("check-ignore", "-z", "--stdin", stdin=wanted) if wanted else b""
     return [Path(name.decode(errors="surrogateescape")) for name in (listed or b"").split(b"\0") if name]
 
 
 def _said(*arguments: str, stdin: bytes = b"") -> bytes | None:
-    """None where this is no checkout, or git is not installed."""
+    """git's output; None if this is no checkout, or git is not installed."""
     try:
         done = git.ask(*arguments, stdin=stdin)
     except YourTurn as error:

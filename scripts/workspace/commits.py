@@ -1,6 +1,6 @@
-"""Commits made of git's objects alone: this checkout, what is staged in it and its branch stay as they are until `advance`.
+"""Commits made of git's objects alone: the working tree, the index and the branch stay as they are until `advance`.
 
-A commit that fails, or that is killed on its way, has therefore changed nothing.
+A commit that fails, or is killed, has therefore changed nothing.
 """
 
 import os
@@ -13,9 +13,9 @@ from scripts.workspace import checkout, console, git, process
 from scripts.workspace.errors import YourTurn
 
 REFLOG = "pipeline: advance"  # what the reflog calls a step of `advance`
-COMMITTER = "pipeline@localhost"  # by which deploy.yml knows what the pipeline itself has pushed
-MODE = "100644"  # a file that nobody executes
-UNDER_WAY = {  # what git keeps while it lasts: what it is, and how it ends
+COMMITTER = "pipeline@localhost"  # deploy.yml recognises the pipeline's own pushes by it
+MODE = "100644"  # a regular file, not executable
+UNDER_WAY = {  # git's file during an operation: the operation, and how to end it
     "MERGE_HEAD": ("a merge", "git merge --continue, or --abort"),
     "rebase-merge": ("a rebase", "git rebase --continue, or --abort"),
     "rebase-apply": ("a rebase", "git rebase --continue, or --abort"),
@@ -28,7 +28,7 @@ LOCKS = ["index.lock", "HEAD.lock"]
 
 @contextmanager
 def index_of(revision: str) -> Generator[Path]:
-    """An index of its own, which holds what `revision` does."""
+    """A temporary index with the content of `revision`."""
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder, "index")
         git.git("read-tree", revision, index=index)
@@ -36,7 +36,7 @@ def index_of(revision: str) -> Generator[Path]:
 
 
 def with_folder(parent: str, folder: str, revision: str, files: Mapping[str, bytes | None]) -> str:
-    """The tree of `parent` with `folder` as it is in `revision`, and `files` in it by name; None: without that file."""
+    """The tree of `parent` with `folder` as it is in `revision`, and `files` in it by name; None removes a file."""
     entries = {name: (mode, blob) for mode, blob, name in _listed(revision, folder)}
     for name, content in files.items():
         if content is None:
@@ -52,7 +52,7 @@ def with_folder(parent: str, folder: str, revision: str, files: Mapping[str, byt
 
 
 def commit(tree: str, parent: str, message: str) -> str | None:
-    """A commit of `tree` on top of `parent`; None where the parent has just that. Signed where its user signs all of them."""
+    """A commit of `tree` on top of `parent`; None if the parent has the same tree. Signed if the user signs all commits."""
     if tree == git.text("rev-parse", f"{parent}^{{tree}}"):
         return None
     sign = git.ask("config", "--type=bool", "commit.gpgSign").stdout.strip() == b"true"
@@ -63,7 +63,7 @@ def commit(tree: str, parent: str, message: str) -> str | None:
 
 
 def refuse_under_way() -> None:
-    """Raises YourTurn in the middle of a merge, a rebase and the like: a commit now would become a part of it. And while git is at work."""
+    """Raises YourTurn during a merge, a rebase or the like, of which a commit would become a part; and while git is at work."""
     names = [*UNDER_WAY, *LOCKS]
     places = git.text("rev-parse", *(word for name in names for word in ("--git-path", name))).splitlines()
     for name, place in zip(names, places, strict=True):
@@ -77,7 +77,7 @@ def refuse_under_way() -> None:
 
 
 def refuse_changes(folder: str, wanted: str) -> None:
-    """Raises YourTurn for a change below `folder` that is in no commit; what an interrupted `advance` to `wanted` has left is none."""
+    """Raises YourTurn for an uncommitted change below `folder`, other than the remains of an interrupted `advance` to `wanted`."""
     changed = checkout.changes(folder)
     interrupted = git.ask("log", "-g", "-1", "--format=%gs").stdout.decode(errors="replace").strip() == REFLOG
     for tree in [wanted, *(["HEAD^"] if interrupted else [])] if changed else []:
@@ -89,25 +89,25 @@ def refuse_changes(folder: str, wanted: str) -> None:
 
 
 def advance(made: str, parent: str, folder: str) -> None:
-    """HEAD from `parent` to `made`, and with it `folder` in the index and on disk; nothing else that is staged or edited is touched."""
+    """Moves HEAD from `parent` to `made`, with `folder` in the index and on disk; other staged or edited files are not touched."""
     git.git("update-ref", "-m", REFLOG, "HEAD", made, parent)
     restore(folder)
 
 
 def restore(folder: str) -> None:
-    """`folder` as HEAD has it."""
+    """Restores `folder` from HEAD."""
     git.git("restore", "--source=HEAD", "--staged", "--worktree", "--", folder)
 
 
 def _listed(revision: str, folder: str) -> list[tuple[str, str, str]]:
-    """Mode, object and name of each file below `folder`; none where there is no such folder."""
+    """Mode, object and name of each file below `folder`; none if there is no such folder."""
     done = git.ask("ls-tree", "-r", "-z", f"{revision}:{folder}")
     lines = [os.fsdecode(line).partition("\t") for line in done.stdout.split(b"\0") if line]
     return [(head.split()[0], head.split()[2], name) for head, _, name in lines]
 
 
 def _prepared(message: str) -> bytes:
-    """The message as the hook prepare-commit-msg, which also `git commit --no-verify` asks, would have it."""
+    """The message after the hook prepare-commit-msg, which git runs even for `git commit --no-verify`."""
     hook = Path(git.text("rev-parse", "--git-path", "hooks/prepare-commit-msg"))
     if not os.access(hook, os.X_OK):
         return message.encode()
@@ -124,7 +124,7 @@ def _prepared(message: str) -> bytes:
 
 
 def _identity() -> list[str]:
-    """Whoever git knows; where it knows nobody, the pipeline, and it is said."""
+    """Settings for a commit by the pipeline, with a line that says so, if git has no identity; else none."""
     if not any(git.ask("var", f"GIT_{who}_IDENT").returncode for who in ("AUTHOR", "COMMITTER")):
         return []
     console.say(

@@ -1,6 +1,6 @@
-"""What people read. What a verb was asked for goes to standard output; stages, progress and errors go to standard error.
+"""Output for people. A verb's result goes to standard output; stages, progress and errors go to standard error.
 
-A bar on a terminal, plain lines elsewhere: what is piped has no colour, no box, and a row a line.
+A terminal gets a progress bar, a pipe plain lines: no colour, no box, one row a line.
 """
 
 import json
@@ -17,9 +17,9 @@ from typing import Any
 
 from scripts.workspace import files
 
-# Where the person stands, by the launcher's word; taken out, since what is started from here stands elsewhere.
+# The person's working folder, from the launcher. Taken out of the environment: child processes run elsewhere.
 FOLDER = os.environ.pop("PIPELINE_FOLDER", "")
-LEAST = 20  # characters of a folded column: narrower, a table is no longer readable
+LEAST = 20  # characters of a folded column: a narrower table is not readable
 
 
 class Stage:
@@ -27,17 +27,17 @@ class Stage:
 
 
 def say(line: str = "") -> None:
-    """Progress, and what to do next."""
+    """Prints progress, or the next step, to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def tell(line: str = "") -> None:
-    """What the verb was asked for."""
+    """Prints the verb's result to standard output."""
     print(line, flush=True)
 
 
 def path(text: str) -> Path:
-    """A path as the person typed it, who may stand in another folder than this repository."""
+    """A path that the person typed, relative to the person's working folder."""
     return Path(FOLDER, text)
 
 
@@ -47,7 +47,7 @@ def add_json(parser: ArgumentParser, note: str = "") -> None:
 
 
 def write_json(file: str | None, document: Any) -> bool:
-    """Writes `document` where --json says. Returns whether the table is wanted: not where standard output is taken by the JSON."""
+    """Writes `document` to the file of --json. Returns whether the table is wanted: not if the JSON goes to standard output."""
     if file == "-":
         tell(json.dumps(document, indent=2, allow_nan=False))
     elif file:
@@ -57,7 +57,7 @@ def write_json(file: str | None, document: Any) -> bool:
 
 @contextmanager
 def stage(name: str) -> Generator[Stage]:
-    """Says what was done and how long it took, once the block has ended well: set `.result` in it."""
+    """Prints the stage's result and duration once the block has ended well: set `.result` in it."""
     stage, begin = Stage(), time.monotonic()
     if sys.stderr.isatty():
         print(f"  {name:<10} …", end="\r", file=sys.stderr, flush=True)
@@ -84,7 +84,7 @@ def table(columns: list[str], rows: Iterable[Iterable[object]]) -> None:
 
 
 def _room(widths: list[int]) -> int:
-    """Characters of a terminal's line that are left to the last column."""
+    """Characters that a terminal's line leaves to the last column."""
     return max(shutil.get_terminal_size().columns - sum(width + 2 for width in widths[:-1]) - 2, LEAST)
 
 
@@ -96,7 +96,7 @@ def _folded(row: list[str], widths: list[int]) -> Iterator[list[str]]:
 
 
 class Progress:
-    """A bar on a terminal; elsewhere a line for each tenth of the way. Use it as a context."""
+    """A bar on a terminal; elsewhere a line for each tenth of the way. Use it as a context manager."""
 
     def __init__(self, what: str):
         self.what, self._bar = what, None
@@ -109,7 +109,7 @@ class Progress:
             self._bar.stop()
 
     def show(self, done: int, total: int | None, note: str) -> None:
-        """`total` is None where nobody says how far it is."""
+        """Shows `done` of `total`, which is None if it is unknown."""
         if sys.stderr.isatty():
             self._bar = self._bar or self._start_bar()
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, note=note)

@@ -1,4 +1,4 @@
-"""A package more for the models: into pyproject.toml, and locked with all the others."""
+"""Adds a package for the models to pyproject.toml, and locks it with all the others."""
 
 import subprocess
 from pathlib import Path
@@ -10,12 +10,12 @@ from scripts.workspace.errors import YourTurn
 def add(packages: list[str]) -> list[str]:
     """Adds `packages` (names, versions as pip takes them) to the group train, and locks. Returns the lines that are new in its lock.
 
-    Raises YourTurn, with every file as it was, where a name or a version cannot be had or contradicts what is there.
+    Raises YourTurn, with every file as it was, if a name or a version does not exist, or conflicts with another package.
     """
     lock = Path("requirements/train.txt")
     before = {path: path.read_text() for path in (settings.FILE, *sorted(Path("requirements").glob("*.txt")))}
     try:
-        # uv.lock is nobody's here, hence --frozen: requirements/compile locks.
+        # This repository has no uv.lock, hence --frozen: requirements/compile locks.
         _run([requirements.find_uv(), "add", "--quiet", "--frozen", "--group", "train", "--", *packages], packages)
         _run(["requirements/compile"], packages)
     except BaseException:

@@ -1,4 +1,4 @@
-"""The one error type for "your turn": what is wrong, and the next command."""
+"""The one error type for defects that the user can mend: what is wrong, and the next command."""
 
 
 class YourTurn(Exception):

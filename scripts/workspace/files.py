@@ -11,7 +11,7 @@ from typing import Any
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Text is UTF-8 in every locale, with the line ends that it has."""
+    """Writes a file. Text is UTF-8 in every locale, with its line ends unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
@@ -22,13 +22,13 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """NaN is refused: it is no JSON."""
+    """Writes JSON. Raises ValueError for NaN, which JSON does not have."""
     write(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager
 def directory(path: Path) -> Generator[Path]:
-    """A folder to fill, which takes the place of `path` when the block ends well and is gone when it does not."""
+    """A folder to fill. It replaces `path` if the block ends well, and is removed if not."""
     partial = path.with_name(f".{path.name}.partial")
     remove(partial)
     partial.mkdir(parents=True)
@@ -42,7 +42,7 @@ def directory(path: Path) -> Generator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Removes a folder by first renaming it, so that nobody sees half of it."""
+    """Removes a folder. It is renamed first, so that no reader finds half of it."""
     if path.exists():
         gone = path.with_name(f".{path.name}.gone")
         shutil.rmtree(gone, ignore_errors=True)
@@ -74,5 +74,5 @@ def size(folder: Path) -> int:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Fills the folder `target` with hard links to the files of `source`: nothing is copied, and neither ever changes a file in place."""
+    """Fills the folder `target` with hard links to the files of `source`: nothing is copied, and no file is ever changed in place."""
     shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)

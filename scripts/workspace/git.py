@@ -1,4 +1,4 @@
-"""git, asked as a machine asks it: what it prints has one form, whatever its user, a hook or the locale has set."""
+"""git for programs: its output has one form, whatever the user, a hook or the locale has set."""
 
 import os
 import re
@@ -10,19 +10,19 @@ from scripts.workspace import process
 from scripts.workspace.errors import YourTurn
 
 ABSENT = YourTurn("git is not installed, and the ledger is a git history", "install git")
-# A user's own are for people's eyes; each of these would change what is read here, or what is pushed.
+# These override the user's own settings, which would change the output that is parsed here, or the push.
 SETTINGS = [
     *("color.ui=false", "core.quotePath=false", "i18n.logOutputEncoding=UTF-8", "i18n.commitEncoding=UTF-8"),
     *("log.showSignature=false", "log.follow=false", "log.showRoot=true", "diff.renames=false", "status.renames=false"),
     *("push.followTags=false", "push.recurseSubmodules=no"),
 ]
-# Who commits, and how a remote is reached. Any other GIT_… is that of a hook which started this, and names another index or folder.
+# Variables for the identity and for remotes. Any other GIT_… comes from a hook that started this, and names another index or folder.
 KEPT = re.compile(
     r"GIT_(AUTHOR_|COMMITTER_|SSH|SSL_|HTTP_|CURL_|PROXY_|ASKPASS|TERMINAL_PROMPT|ALLOW_PROTOCOL|CONFIG_|TRACE|EXEC_PATH|LFS_"
     r"|CEILING_|DISCOVERY_)"
 )
-ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": "en"}  # the words are looked through below
-# What git says after the line that tells why.
+ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": "en"}  # messages are parsed below
+# Lines that git prints after the line with the cause.
 FRAME = re.compile(
     r"hint:|warning:|Please make sure you have the correct|and the repository exists|fatal: (?:Could not read from remote"
     r"|the remote end hung up|failed to write commit object)|error: failed to push some refs",
@@ -34,7 +34,7 @@ DUBIOUS = re.compile(rb"dubious ownership in repository at '(.+?)'")
 def ask(
     *arguments: str, stdin: bytes = b"", index: Path | None = None, settings: Iterable[str] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    """`git ARGUMENTS`, whatever comes of it; with `index` in the place of the checkout's. Raises YourTurn where git refuses to look."""
+    """Runs `git ARGUMENTS`, whatever its exit code; `index` replaces the checkout's. Raises YourTurn if git refuses the folder."""
     flags = [word for setting in [*SETTINGS, *settings] for word in ("-c", setting)]
     done = process.run(
         ["git", "--no-pager", "--no-optional-locks", *flags, *arguments], ABSENT, stdin, _environment(index)
@@ -53,7 +53,7 @@ def git(
     settings: Iterable[str] = (),
     remedy: str = "mend that, then the same command again",
 ) -> bytes:
-    """What `git ARGUMENTS` prints. Raises YourTurn with git's own words if it fails."""
+    """The output of `git ARGUMENTS`. Raises YourTurn with git's own message if it fails."""
     done = ask(*arguments, stdin=stdin, index=index, settings=settings)
     if done.returncode:
         raise YourTurn(f"git {arguments[0]}: {telling_line(done.stderr.decode(errors='replace'))}", remedy)
@@ -65,7 +65,7 @@ def text(*arguments: str, index: Path | None = None) -> str:
 
 
 def paths(*arguments: str, index: Path | None = None) -> list[str]:
-    """What a command with -z lists: any name a file can have."""
+    """The paths that a command with -z lists, whatever their characters."""
     return [os.fsdecode(name) for name in git(*arguments, index=index).split(b"\0") if name]
 
 
@@ -75,7 +75,7 @@ def show(revision: str, path: str) -> bytes | None:
 
 
 def contents(objects: list[str]) -> list[bytes | None]:
-    """Each `REVISION:PATH` as it is stored, asked at once; None for one that is not there."""
+    """The stored content of each `REVISION:PATH`, by one call of git; None for a missing one."""
     output = git("cat-file", "--batch", stdin="".join(f"{name}\n" for name in objects).encode())
     found: list[bytes | None] = []
     while output:
@@ -88,12 +88,12 @@ def contents(objects: list[str]) -> list[bytes | None]:
 
 
 def exists(revision: str) -> bool:
-    """Whether this clone has the commit: a shallow one may not."""
+    """Whether this clone has the commit: a shallow clone may not."""
     return not ask("cat-file", "-e", f"{revision}^{{commit}}").returncode
 
 
 def telling_line(stderr: str) -> str:
-    """The line of git's that says why: the last error of its own, else the last line before the frame around it."""
+    """The line of git's output with the cause: the last error, else the last line before FRAME."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not FRAME.match(line.strip())]
     errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
     last = (errors or lines or ["failed without a word"])[-1]

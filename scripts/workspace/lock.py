@@ -1,4 +1,4 @@
-"""One pipeline at a time works on build/: a second one says who is at it and ends."""
+"""One pipeline at a time works on build/: a second one names the first, and ends."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ FILE = Path("build/.lock")
 
 @contextmanager
 def held(verb: str) -> Generator[None]:
-    """The kernel lets go of the lock when the process ends, however it ends."""
+    """Holds the lock. The kernel releases it when the process ends, however it ends."""
     FILE.parent.mkdir(exist_ok=True)
     with FILE.open("a+") as lock:
         try:

@@ -17,7 +17,7 @@ TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
 
 
 def defects() -> Iterator[str]:
-    """What is wrong with requirements/*.txt, each with its file and the platform."""
+    """The defects of requirements/*.txt, each with its file and platform."""
     for lock, wanted in _wanted().items():
         locked = [Requirement(line) for line in _lines(Path(f"requirements/{lock}.txt"))]
         for environment in _environments():
@@ -57,7 +57,7 @@ def _applies(requirement: Requirement, environment: dict[str, str]) -> bool:
 
 
 def _wanted() -> dict[str, list[Requirement]]:
-    """What each lock is to hold, of what is asked for directly."""
+    """The direct requirements that each lock must satisfy."""
     document = tomllib.loads(settings.FILE.read_text())
     groups, base = document["dependency-groups"], document["project"]["dependencies"]
     tensorflow = groups[settings.read().tensorflow]

@@ -1,4 +1,4 @@
-"""What this machine's user has set for all programs, and what of it must not reach the pipeline.
+"""The user's environment variables and limits: some must not reach the pipeline.
 
 Standard library only: it runs before anything is installed.
 """
@@ -12,10 +12,10 @@ from scripts.workspace.errors import YourTurn
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 BUNDLES = ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "PIP_CERT"]  # an organisation's certificates
-# Any other PYTHON… changes what is imported, and with it what is trained and served.
+# Any other PYTHON… variable changes the imports, and so the trained and served model.
 KEPT = re.compile(r"PYTHON(BREAKPOINT|FAULTHANDLER|HASHSEED|PYCACHEPREFIX|TRACEMALLOC|UNBUFFERED)$")
-PIP = {  # what would put uv elsewhere than into .uv, or keep it away; empty is unset, also for a pip.conf
-    "PIP_ROOT_USER_ACTION": "ignore",  # it warns a root user in every container
+PIP = {  # settings that would put uv elsewhere than .uv, or prevent its installation; empty overrides a pip.conf too
+    "PIP_ROOT_USER_ACTION": "ignore",  # pip warns the root user in every container
     **dict.fromkeys(["PIP_REQUIRE_VIRTUALENV", "PIP_USER", "PIP_DRY_RUN"], "0"),
     **dict.fromkeys(["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_NO_BINARY", "PIP_PYTHON"], ""),
 }
@@ -29,7 +29,7 @@ def settle() -> None:
     """Makes this process, and those that it starts, the same on every machine. Raises YourTurn where certificates are missing."""
     for name in [name for name in os.environ if name.startswith("PYTHON") and not KEPT.match(name)]:
         del os.environ[name]
-    os.environ["PYTHONUTF8"] = "1"  # in every locale; here as of the next Python that is started
+    os.environ["PYTHONUTF8"] = "1"  # in every locale; effective from the next Python process
     _keep_loopback_off_proxies()
     if bundle := _bundle():
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
@@ -40,7 +40,7 @@ def settle() -> None:
 
 
 def of_installers() -> dict[str, str]:
-    """The environment of pip and uv: the user's proxies, indexes and certificates, and nothing that decides what is installed where."""
+    """The environment of pip and uv: the user's proxies, indexes and certificates, without settings for versions or places."""
     environment = {name: value for name, value in os.environ.items() if not UV.match(name)} | PIP
     if bundle := _bundle():
         environment = {"SSL_CERT_FILE": bundle, "PIP_CERT": bundle} | environment
@@ -51,7 +51,7 @@ def of_installers() -> dict[str, str]:
 
 
 def _keep_loopback_off_proxies() -> None:
-    """Servers on this computer, and the ports of pods that are forwarded to it, are reached by no proxy."""
+    """Excludes this computer's own servers, and forwarded ports of pods, from the proxies."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return
     names = ["no_proxy", "NO_PROXY", *(["no_grpc_proxy"] if "no_grpc_proxy" in os.environ else [])]
@@ -61,7 +61,7 @@ def _keep_loopback_off_proxies() -> None:
 
 
 def _bundle() -> str:
-    """The first of the certificates that are named, for the programs that read another one of the names."""
+    """The first certificate file named in BUNDLES: programs differ in the variable that they read."""
     for name in BUNDLES:
         if (path := os.environ.get(name, "")) and not Path(path).exists():
             raise YourTurn(

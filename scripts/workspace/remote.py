@@ -1,4 +1,4 @@
-"""The remote `origin`: where it is, what is pushed there, and what it may refuse."""
+"""The remote `origin`: its address, pushes to it, and its refusals."""
 
 import re
 import shutil
@@ -6,7 +6,7 @@ import shutil
 from scripts.workspace import git, process
 from scripts.workspace.errors import YourTurn
 
-ATTEMPTS = 8  # each is lost only to somebody who pushed within the second that it takes
+ATTEMPTS = 8  # one fails only if somebody else pushed within the same second
 
 URL = re.compile(r"([\w+.-]+)://(?:[^/]*@)?([^/:]+)(?::\d*)?(/.*)")
 SCP = re.compile(r"(?:([^@/]+)@)?([^:/]+):(?!//)(.+)")  # USER@HOST:PATH, as ssh has it
@@ -14,7 +14,7 @@ GITHUB = {"github.com", "www.github.com", "ssh.github.com"}  # the last answers 
 
 
 class Stale(Exception):
-    """Somebody has pushed meanwhile."""
+    """Somebody else has pushed meanwhile."""
 
 
 class Protected(Exception):
@@ -22,7 +22,7 @@ class Protected(Exception):
 
 
 def branch() -> str:
-    """The branch that the ledger is on: the one checked out, and main where a commit is."""
+    """The branch of the ledger: the one checked out, or main if HEAD is detached."""
     done = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
     return done.stdout.decode(errors="surrogateescape").strip() or "main"
 
@@ -35,7 +35,7 @@ def fetch(name: str) -> str:
 
 
 def push(commit: str, name: str, force: bool = False) -> None:
-    """`commit` to the branch `name`. Raises Stale, Protected, and YourTurn for any other failure."""
+    """Pushes `commit` to the branch `name`. Raises Stale, Protected, or YourTurn for any other failure."""
     refspec = f"{'+' if force else ''}{commit}:refs/heads/{name}"
     done = git.ask("push", "--porcelain", "--quiet", "origin", refspec, settings=_credentials())
     if not done.returncode:
@@ -50,23 +50,23 @@ def push(commit: str, name: str, force: bool = False) -> None:
 
 
 def _reason(stderr: str) -> str:
-    """What the remote says of itself, without git's frame."""
+    """The remote's own message, without git's lines around it."""
     lines = [line.removeprefix("remote:").strip(" -") for line in stderr.splitlines() if line.startswith("remote:")]
     return " ".join(filter(None, lines)) or "the branch is protected"
 
 
 def _credentials() -> list[str]:
-    """gh's, where there is gh: no job keeps any in its checkout."""
+    """Settings that take gh's credentials, if gh is there: a job's checkout holds none."""
     return ["credential.helper=!gh auth git-credential"] if shutil.which("gh") else []
 
 
 def on_github() -> str:
-    """OWNER/NAME of the remote `origin`; empty where that is not on GitHub."""
+    """OWNER/NAME of the remote `origin`; empty if it is not on GitHub."""
     return next(filter(None, map(_name_on_github, _addresses())), "")
 
 
 def source() -> str:
-    """The URL of the remote `origin`, without credentials; empty for a path, which says nothing to anybody else."""
+    """The URL of the remote `origin`, without credentials; empty for a path, which means nothing on another computer."""
     if name := on_github():
         return f"https://github.com/{name}"
     url = re.sub(r"//[^/@]*@", "//", next(iter(_addresses()), ""))
@@ -74,7 +74,7 @@ def source() -> str:
 
 
 def _addresses() -> list[str]:
-    """As it is written, and as git's `insteadOf` has it: either may be GitHub's."""
+    """The address as it is written, and after git's `insteadOf`: either may be GitHub's."""
     commands = [["config", "remote.origin.url"], ["remote", "get-url", "origin"]]
     found = [git.ask(*command).stdout.decode(errors="replace").strip() for command in commands]
     return [address for address in dict.fromkeys(found) if address]
@@ -87,7 +87,7 @@ def _name_on_github(address: str) -> str:
 
 
 def _parts(address: str) -> tuple[str, str]:
-    """Host and path. An ssh host may be a name of its user's own, which ssh resolves."""
+    """Host and path. An ssh host may be an alias in the user's configuration, which ssh resolves."""
     if match := URL.fullmatch(address):
         host, path, by_ssh = match[2].lower(), match[3], "ssh" in match[1]
     elif match := SCP.fullmatch(address):

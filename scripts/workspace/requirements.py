@@ -25,7 +25,7 @@ SUPPORTED = ">=3.11,<3.14"  # TensorFlow's wheels; uv finds or fetches such a Py
 
 
 def ensure(level: str) -> None:
-    """Makes `.venv` hold at least the lock `level`, at the versions locked now. Costs one small hash when it already does."""
+    """Syncs `.venv` to at least the lock `level`, at the versions locked now. If it is synced already, this costs one small hash."""
     if is_synced(level):
         return
     with _exclusively():
@@ -58,7 +58,7 @@ def _hash(level: str) -> str:
 
 @contextmanager
 def _exclusively() -> Generator[None]:
-    """Two first calls at once would both make the environment."""
+    """One sync at a time: two first calls at once would both make the environment."""
     with open(".venv.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -70,7 +70,7 @@ def _sync(level: str) -> None:
     if not os.access(PYTHON, os.X_OK):
         python = sys.executable if sys.version_info < (3, 14) else SUPPORTED
         _run([uv, "venv", "--quiet", "--clear", "--python", python, str(VENV)], "make the environment .venv")
-    STAMP.write_text(f"{level} -")  # killed from here on, the next call goes on with this level, not with less
+    STAMP.write_text(f"{level} -")  # if this is killed, the next call syncs at least this level
     _run(
         [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, f"requirements/{level}.txt"],
         f"install requirements/{level}.txt",
@@ -79,14 +79,14 @@ def _sync(level: str) -> None:
 
 
 def find_uv() -> str:
-    """This machine's uv, or one of this repository's own."""
+    """The machine's uv, else this repository's own."""
     own = OWN_UV / "bin" / "uv"
     if found := shutil.which("uv"):
         return found
     if not own.exists():
         print("installing uv into .uv", file=sys.stderr, flush=True)
-        # --target keeps out of the machine's own packages, and is allowed where those are externally managed.
-        python = os.path.join(sys.base_exec_prefix, "bin", "python3")  # .venv, if it is that which runs, has no pip
+        # --target leaves the machine's packages alone, and works where they are externally managed.
+        python = os.path.join(sys.base_exec_prefix, "bin", "python3")  # not .venv's Python, which has no pip
         pip = [
             python,
             "-m",

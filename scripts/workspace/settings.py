@@ -32,21 +32,21 @@ class Settings:
     environments: dict = field(default_factory=dict)
 
     def context(self, environment: str) -> str:
-        """kubectl's name of the cluster; empty: not said."""
+        """kubectl's context for the environment; empty if unset."""
         return self.environments.get(environment, {}).get("context", "")
 
     def by(self, environment: str) -> str:
-        """How a release gets there: by a commit or by a pull request. Unset, the first environment takes commits, the others requests."""
+        """How a release is promoted: by a commit or a pull request. By default the first environment takes commits, the others requests."""
         first = next(iter(self.environments), environment)
         return self.environments.get(environment, {}).get("by", "commit" if environment == first else "pull-request")
 
     def freeze(self, environment: str) -> list[windows.Window]:
-        """When nothing may be brought there."""
+        """The windows in which nothing may be deployed to the environment."""
         return windows.read(self.environments.get(environment, {}).get("freeze", []))
 
 
 def text() -> str:
-    """The file, with the line ends that it has. A mark of the byte order, which some editors write, is no part of it."""
+    """The text of the file, with its own line ends, and without the byte order mark that some editors write."""
     try:
         return FILE.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -102,7 +102,7 @@ def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
 
 
 def did_you_mean(word: str, known) -> str:
-    """`; did you mean 'x'?` where a known word is near, else the list of all."""
+    """`; did you mean 'x'?` if a known word is near, else the list of all."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there is: {', '.join(known)}"
 

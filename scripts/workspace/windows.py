@@ -1,4 +1,4 @@
-"""Times at which nothing may be brought to an environment: each week from one hour to another, or from one day to another.
+"""Times in which nothing may be deployed to an environment: every week from one hour to another, or once from one day to another.
 
 Fri 16:00 – Mon 08:00 Europe/Berlin
 2026-12-20 – 2027-01-02                       both days included; the zone is that of the windows beside it
@@ -16,12 +16,12 @@ FORM = re.compile(r"(\S+)(?: (\d{1,2}:\d{2}))? ?(?:–| - ) ?(\S+)(?: (\d{1,2}:\
 
 
 class Wrong(ValueError):
-    """A window that cannot be meant; the message says why."""
+    """A window that makes no sense; the message says why."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Closed from `begin` until `end`, which is not in it; local times, in each week the same if `weekly`."""
+    """Closed from `begin` until `end`, which is excluded; in local time, repeated each week if `weekly`."""
 
     begin: datetime
     end: datetime
@@ -29,7 +29,7 @@ class Window:
     zone: tzinfo
 
     def closed_until(self, now: datetime) -> datetime | None:
-        """The end of it, if `now` is in it."""
+        """The end of the window, if `now` is in it."""
         here = now.astimezone(self.zone).replace(tzinfo=None)
         weeks = (here - self.begin) // WEEK if self.weekly else 0
         begin, end = self.begin + weeks * WEEK, self.end + weeks * WEEK
@@ -37,7 +37,7 @@ class Window:
 
 
 def read(texts: list[str]) -> list[Window]:
-    """Raises Wrong for a window of no such form, without a zone, or that ends before it begins; and for windows that leave no gap."""
+    """Parses windows. Raises Wrong for one of another form, without a zone, or with its end before its begin; and if no gap is left."""
     parts = {text: FORM.fullmatch(" ".join(text.split())) for text in texts}
     zones = {match[5] for match in parts.values() if match and match[5]}
     windows = [_window(text, match, zones) for text, match in parts.items()]
@@ -51,7 +51,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def opens(windows: list[Window], now: datetime) -> datetime | None:
-    """When the first moment comes that is in none of them: None for now, NEVER if it does not come."""
+    """The first moment that is in no window: None for now, NEVER if there is none."""
     moment = now
     for _ in range(3 * len(windows) + 1):
         ends = [end for window in windows if (end := window.closed_until(moment))]
