@@ -15,7 +15,7 @@ from tests.support.fork import ROOT, Fork
 from tests.workflows.act import GitHub
 
 FOLDER = ROOT / "docs/samples"
-VARYING = re.compile(r"\b[0-9a-f]{7,64}\b|-?\d+(?:\.\d+)?(?:e-?\d+)?%?")
+VARYING = re.compile(r"\b[0-9a-f]{7,64}\b|(?:(?<!\w)-)?\d+(?:\.\d+)?(?:e-?\d+)?%?")
 IMAGE = "ghcr.io/octo-org/digits"
 DRIFTED = {
     "environment": "dev",
