@@ -11,6 +11,7 @@ def prepare(environment: Environment, target: Target, action: str) -> Target | N
 
     A rollback never raises for that: it leaves a bad release, and does not wish to return to it.
     """
+    mend = "mend that"
     try:
         before = environment.before()
         if before is None or before.is_same(target):
@@ -19,12 +20,12 @@ def prepare(environment: Environment, target: Target, action: str) -> Target | N
         environment.check_record(before)
         problem = environment.obstacle(before)
     except YourTurn as error:
-        problem = error.problem
+        problem, mend = error.problem, error.remedy
     if not problem:
         return before
     problem = f"what serves in {environment.name} now could not be put back: {problem}"
     if action == "deploy":
-        remedy = f"mend that; or do without, if it has to be: ./pipeline deploy {environment.name} --without-return"
+        remedy = f"{mend}; or do without, if it has to be: ./pipeline deploy {environment.name} --without-return"
         raise YourTurn(problem, remedy)
     console.say(f"  no return  {problem}")
     return None
