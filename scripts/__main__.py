@@ -17,21 +17,8 @@ from scripts.workspace.errors import YourTurn
 VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect", "add"),
     *("train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
-    *(
-        "promote",
-        "diff",
-        "deploy",
-        "verify",
-        "rollback",
-        "block",
-        "unblock",
-        "status",
-        "history",
-        "rules",
-        "bench",
-        "lint",
-        "test",
-    ),
+    *("promote", "diff", "deploy", "verify", "rollback", "block", "unblock"),
+    *("status", "history", "rules", "bench", "lint", "test"),
 ]
 STEPS = [  # for the workflows, and for whoever looks into a failed one
     *("scope", "report", "conclude"),

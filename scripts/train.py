@@ -1,4 +1,4 @@
-"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json; what can be checked before is, of all models, before the first"""
+"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json; first checks all that can be checked untrained"""
 
 from scripts.training import models, stages
 from scripts.workspace import console

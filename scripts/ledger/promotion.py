@@ -23,8 +23,7 @@ def was_rolled_back(environment: str, release: Release, reason: str, revision: s
     if why is None or reason.strip():
         return False
     text = f"release {release.name} was rolled back in {environment} ({why}): it comes back only with a --reason"
-    console.say(f"  skipped    {text}")
-    actions.annotate("warning", text)
+    _say_skipped(text)
     return True
 
 
@@ -40,9 +39,13 @@ def came_later(environment: str, reason: str, revision: str) -> bool:
     if git.ask("merge-base", "--is-ancestor", here, commit).returncode:
         return False
     text = f"{environment} has release {there.name} of a later push: what this one made comes back only by a promotion with a --reason"
+    _say_skipped(text)
+    return True
+
+
+def _say_skipped(text: str) -> None:
     console.say(f"  skipped    {text}")
     actions.annotate("warning", text)
-    return True
 
 
 def commit(environment: str, release: Release, entry: Entry) -> None:
