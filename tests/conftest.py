@@ -1,9 +1,7 @@
 """Fixtures: forks to run the verbs in."""
 
-import fcntl
 import json
 import os
-import pickle
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import fork as _fork
+from tests.support.kept import kept
 
 MODELS = ["linear_regression", "digits", "spoken_digits"]
 
@@ -112,20 +111,16 @@ def shared_fork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_fork.Fork
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> _fork.Fork:
-    """A fork with all the models trained, judged and exported as one release: once, in about 90 s, for all processes of a run. Copy it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / "trained.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (note := shared / "trained.pickle").exists():
-            return pickle.loads(note.read_bytes())
-        fork = _fork.Fork(shared / "trained")
-        fork.edit("pyproject.toml", 'models = ["linear_regression"]', f"models = {json.dumps(MODELS)}")
-        fork.commit("all models")
+    """A fork with all the models trained, judged and exported as one release: in about 90 s, or kept from an earlier run. Copy it."""
+
+    def make(fork: _fork.Fork) -> None:
         for verb in ("train", "evaluate", "export"):
             fork.ok(verb)
-        note.write_bytes(pickle.dumps(fork))
-        return fork
+
+    fork = _fork.Fork(tmp_path_factory.mktemp("trained") / "fork")
+    fork.edit("pyproject.toml", 'models = ["linear_regression"]', f"models = {json.dumps(MODELS)}")
+    fork.commit("all models")
+    return kept(fork, make)
 
 
 def requires(what: str, reason: str) -> None:
@@ -140,8 +135,7 @@ def combinations(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[list[st
     """Every combination of components with what it renders to, without a warning."""
     from tests import test_overlays
 
-    folder = tmp_path_factory.mktemp("combinations")
-    return [(c, test_overlays.rendered(test_overlays.combine(folder, c))) for c in test_overlays.COMBINATIONS]
+    return test_overlays.combined(tmp_path_factory.mktemp("combinations"))
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fork import CONTEXT, ROOT, Fork
+from tests.support.fork import ROOT, Fork, in_process
+from tests.support.kept import kept
 
 pytestmark = pytest.mark.timeout(900)  # seconds: the first test trains them all, however busy the machine
 
@@ -18,21 +19,27 @@ KINDS = ["fares", "parcels", "moods", "waves", "sums", "ported", "codes"]
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     """A fork that serves all of them."""
-    fork = Fork(tmp_path_factory.mktemp("kinds") / "fork")
+    folder = tmp_path_factory.mktemp("kinds")
+    made = Fork(folder / "made")
     for kind in KINDS:
-        shutil.copy(FOLDER / f"{kind}.py", fork.root / "model")
-    (fork.root / "model/codes").mkdir()
-    (fork.root / "model/codes/words.txt").write_text("a\nb\n")
-    process = CONTEXT.Process(target=_write_elsewhere, args=(str(fork.root / "model/ported/saved"),))
-    process.start()
-    process.join()
-    fork.edit("pyproject.toml", 'models = ["linear_regression"]', f"models = {json.dumps(KINDS)}")
-    fork.commit("all kinds")
-    fork.trained = fork.ok("train")
-    for arguments in (["evaluate"], ["export"], ["deploy", "local"]):
-        fork.ok(*arguments)
+        shutil.copy(FOLDER / f"{kind}.py", made.root / "model")
+    (made.root / "model/codes").mkdir()
+    (made.root / "model/codes/words.txt").write_text("a\nb\n")
+    made.edit("pyproject.toml", 'models = ["linear_regression"]', f"models = {json.dumps(KINDS)}")
+    made.commit("all kinds")
+    fork = kept(made, _release).copy(folder / "fork")
+    fork.ok("deploy", "local")
     yield fork
     fork.clean_up()
+
+
+def _release(fork: Fork) -> None:
+    in_process(_write_elsewhere, str(fork.root / "model/ported/saved"))
+    fork.commit("trained elsewhere")
+    (fork.root / "build").mkdir()
+    (fork.root / "build/training.log").write_text(fork.ok("train").err)
+    for verb in ("evaluate", "export"):
+        fork.ok(verb)
 
 
 def _write_elsewhere(folder: str) -> None:
@@ -51,9 +58,10 @@ def test_all_are_served_and_answer_their_examples(kinds: Fork) -> None:
 
 
 def test_all_are_checked_before_the_first_is_trained(kinds: Fork) -> None:
-    stages = [line.split()[:2] for line in kinds.trained.err.splitlines() if line.endswith(" s")]
+    trained = (kinds.root / "build/training.log").read_text()
+    stages = [line.split()[:2] for line in trained.splitlines() if line.endswith(" s")]
     assert stages == [[stage, f"{kind}:"] for stage in ("check", "train") for kind in KINDS]
-    assert "ported: trained elsewhere: it has no fit()" in kinds.trained.err
+    assert "ported: trained elsewhere: it has no fit()" in trained
 
 
 def test_an_export_of_each_has_the_same_bytes_again(kinds: Fork) -> None:

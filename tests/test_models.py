@@ -136,21 +136,14 @@ def test_one_sound_is_enough(served: Fork) -> None:
         assert predict(served, "spoken_digits", wav(samples))[0] == 200
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_up_shows_each_on_a_laptop(trained: Fork, tmp_path: Path, name: str) -> None:
-    """Without an engine; the line that it prints is pasted, and answered."""
-    fork = trained.copy(tmp_path / "fork")
-    try:
-        up = fork.command("up", "--model", name, DOCKER_HOST="unix:///nowhere/docker.sock")
-        assert up.returncode == 0, up.stderr
-        pasted = re.findall(r"^  (curl .*)$", up.stdout, re.MULTILINE)
-        answers = [
-            subprocess.run(["bash", "-c", line], cwd=fork.root, capture_output=True, text=True) for line in pasted
-        ]
-        assert len(answers) == len(fork.read("build/release/release.json")["models"])
-        assert all("predictions" in json.loads(answer.stdout) for answer in answers)
-    finally:
-        fork.clean_up()
+def test_up_shows_each_on_a_laptop(served: Fork) -> None:
+    """Without an engine; the lines that it prints are pasted, and answered."""
+    up = served.command("up", DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert up.returncode == 0, up.stderr
+    pasted = re.findall(r"^  (curl .*)$", up.stdout, re.MULTILINE)
+    answers = [subprocess.run(["bash", "-c", line], cwd=served.root, capture_output=True, text=True) for line in pasted]
+    assert len(answers) == len(served.read("build/release/release.json")["models"])
+    assert all("predictions" in json.loads(answer.stdout) for answer in answers)
 
 
 def test_a_failing_model_refuses_the_release(fork: Fork) -> None:

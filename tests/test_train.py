@@ -11,20 +11,6 @@ from tests.support.fork import INSTANT, Fork
 from tests.support.weights import weights
 
 
-def test_twice_in_two_clones_gives_the_same_bytes(tmp_path: Path) -> None:
-    """The real default model, by the real command, in processes that share nothing."""
-    one, two = (_make_release(Fork(tmp_path / name)) for name in ("one", "two"))
-    assert any(path.endswith("variables.data-00000-of-00001") for path in one["models"][0]["files"])
-    assert one == two
-
-
-def _make_release(fork: Fork) -> dict:
-    """release.json, which holds the hash of every file and every golden answer; the commits differ in the ports."""
-    for verb in ("train", "evaluate", "export"):
-        subprocess.run(["./pipeline", verb], cwd=fork.root, check=True, capture_output=True)
-    return fork.read("build/release/release.json") | {"commit": None}
-
-
 def test_writes_the_model_and_its_history(fork: Fork) -> None:
     result = fork.ok("train")
     history = fork.read("build/instant/history.json")

@@ -23,7 +23,7 @@ from scripts.release import registry as registries
 from scripts.release import served
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
-from tests.support.fork import INSTANT, TABLES, Fork
+from tests.support.fork import INSTANT, TABLES, Fork, run_verb
 from tests.support.ports import free_ports
 
 BASE = f"localhost/pipeline-test-base:{os.getpid()}"  # two runs on one engine take nothing from each other
@@ -40,21 +40,34 @@ def base(engine: docker.DockerClient) -> Iterator[str]:
     engine.images.remove(BASE, force=True)
 
 
+@pytest.fixture(scope="module")
+def released(base: str, tmp_path_factory: pytest.TempPathFactory) -> Fork:
+    """A release, to be copied: what is trained is not the point of most tests here."""
+    fork = Fork(tmp_path_factory.mktemp("released") / "fork")
+    settle(fork, base)
+    fork.release()
+    return fork
+
+
 @pytest.fixture
 def built(
-    base: str, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: str, released: Fork, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Fork]]:
     """Builds the image of a release, as one that was tested, for the registry at a port."""
     forks = []
 
     def build(port: int, name: str = "fork", model: str = INSTANT, volume: bool = False) -> Fork:
-        fork = Fork(tmp_path / name)
-        fork.edit("serving/Dockerfile", "tensorflow/serving:2.20.0", base)
-        fork.edit("pyproject.toml", 'image = ""', f'image = "127.0.0.1:{port}/team/model"')
-        if volume:
-            fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
-            fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 8")
-        contain(fork, model)
+        if model == INSTANT:
+            fork = released.copy(tmp_path / name)
+        else:
+            fork = Fork(tmp_path / name)
+            settle(fork, base)
+            if volume:
+                fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
+                fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 8")
+            fork.release(model)
+        fork.edit("pyproject.toml", "127.0.0.1:1/team/model", f"127.0.0.1:{port}/team/model")
+        contain(fork)
         forks.append(fork)
         return fork
 
@@ -65,9 +78,13 @@ def built(
             engine.images.remove(fork.read("build/image.json")["reference"], force=True)
 
 
-def contain(fork: Fork, model: str) -> None:
-    """The image of a release of `model`, noted as one that was tested."""
-    fork.release(model)
+def settle(fork: Fork, base: str) -> None:
+    fork.edit("serving/Dockerfile", "tensorflow/serving:2.20.0", base)
+    fork.edit("pyproject.toml", 'image = ""', 'image = "127.0.0.1:1/team/model"')
+
+
+def contain(fork: Fork) -> None:
+    """The image of its release, noted as one that was tested."""
     fork.ok("image")
     fork.edit("build/image.json", '"tested": false', '"tested": true')
 
@@ -130,7 +147,8 @@ def test_models_as_an_image_of_their_own(built, registry, engine: docker.DockerC
     assert len(pulled.attrs["RootFS"]["Layers"]) == 3
     engine.images.remove(pulled.id, force=True)
     assert engine.images.get(fork.read("build/image.json")["id"]).attrs["Size"] < 100_000  # no model is in the server's
-    contain(fork, TABLES.replace("[1.0, 2.0]", "[1.0, 3.0]"))
+    fork.release(TABLES.replace("[1.0, 2.0]", "[1.0, 3.0]"))
+    contain(fork)
     assert ": 2 of 3 layers pushed, 8." in fork.ok("push").err
     second = fork.read("build/release/release.json")
     assert second["volume"]["digest"] != first["volume"]["digest"]
@@ -169,7 +187,7 @@ def test_the_same_commit_in_two_clones_is_the_same_image(built, registry, engine
     layers, identifier = first.attrs["RootFS"]["Layers"], first.id
     engine.images.remove(first.id, force=True)
     for verb in ("train", "evaluate", "export", "image"):
-        subprocess.run(["./pipeline", verb], cwd=clone, check=True, capture_output=True)
+        assert run_verb(clone, (verb,), dict(os.environ)).code == 0
     second = engine.images.get(json.loads((clone / "build/image.json").read_text())["reference"])
     assert second.attrs["RootFS"]["Layers"] == layers
     assert second.id == identifier
@@ -329,17 +347,20 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("host", ENGINES)
-def test_an_engine_that_is_not_there_is_a_state_for_up_and_an_error_for_image(fork: Fork, host: str) -> None:
-    fork.release()
-    environment = {"DOCKER_HOST": host}
-    image = fork.command("image", **environment)
-    assert image.returncode == 1
-    assert image.stderr.startswith(f"error: {ENGINES[host]}\n  next: ")
-    doctor = " ".join(fork.command("doctor", **environment).stdout.split())
+def test_an_engine_that_is_not_there_is_a_state_for_up_and_an_error_for_image(
+    released: Fork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    fork = released.copy(tmp_path / "fork")
+    monkeypatch.setenv("DOCKER_HOST", host)
+    image = fork.run("image")
+    assert image.code == 1
+    assert image.err.startswith(f"error: {ENGINES[host]}\n  next: ")
+    doctor = " ".join(fork.run("doctor").out.split())
     assert f"off engine {ENGINES[host]}: no image is built here" in doctor
-    up = fork.command("up", **environment)
-    assert up.returncode == 0, up.stderr
-    assert f"  image      skipped: {ENGINES[host]}" in up.stderr
+    try:
+        assert f"  image      skipped: {ENGINES[host]}" in fork.ok("up").err
+    finally:
+        fork.clean_up()
 
 
 def test_the_engine_is_that_of_the_context_which_docker_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

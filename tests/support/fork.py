@@ -1,6 +1,9 @@
 """A fork of this repository in a folder of its own, as it is in the working tree, and its verbs run there."""
 
+import atexit
+import compileall
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -9,9 +12,11 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+import tempfile
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +44,14 @@ staging = { context = "", by = "pull-request" }
 production = { context = "", by = "pull-request" }
 
 """
+FIRST = 1_750_000_001  # the second of the first commit: a version is a commit's time
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def start_forkserver() -> None:
     """TensorFlow is imported once, and each verb runs in a process forked from that: half a second a verb, not five."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    CONTEXT.set_forkserver_preload(["tensorflow", "keras", "matplotlib.figure"])
+    CONTEXT.set_forkserver_preload(["tests.support.preloaded"])
 
 
 @dataclass
@@ -61,36 +67,26 @@ class Fork:
     def __init__(self, root: Path):
         # An image is named by the folder, and the engine is shared: without the suffix two forks would remove each other's.
         self.root = root = root.with_name(f"{root.name}-{secrets.token_hex(4)}")
-        root.mkdir()
-        listed = subprocess.run(
-            ["git", "ls-files", "-zco", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, root / name)
+        shutil.copytree(_template(), root, symlinks=True)
         (root / ".venv").symlink_to(ROOT / ".venv")
         self.rest_port, self.grpc_port = free_ports()
-        self._reset_settings()
-        self.git("init", "-q", "-b", "main")
-        self.commit("the fork")
+        for port, own in ((8501, self.rest_port), (8500, self.grpc_port)):
+            self.edit("pyproject.toml", f"_port = {port}", f"_port = {own}")
+        self.seconds = FIRST
+        self.git("commit", "-q", "--all", "--amend", "--no-edit", seconds=FIRST)
 
     def copy(self, root: Path) -> "Fork":
         """The same commit in another folder, with all that was built, and with ports of its own, which git does not see."""
         copy = object.__new__(Fork)
         copy.root, copy.seconds = root.with_name(f"{root.name}-{secrets.token_hex(4)}"), self.seconds
         shutil.copytree(self.root, copy.root, symlinks=True)
+        (copy.root / ".venv").unlink()
+        (copy.root / ".venv").symlink_to(ROOT / ".venv")  # not that of the checkout whose run made this one
         copy.rest_port, copy.grpc_port = free_ports()
         for old, new in ((self.rest_port, copy.rest_port), (self.grpc_port, copy.grpc_port)):
             copy.edit("pyproject.toml", f"_port = {old}", f"_port = {new}")
         copy.git("update-index", "--assume-unchanged", "pyproject.toml")
         return copy
-
-    def _reset_settings(self) -> None:
-        """The template's own, with ports of its own: what this repository has set is not what the tests are about."""
-        settings = SETTINGS.replace("8501", str(self.rest_port)).replace("8500", str(self.grpc_port))
-        path = self.root / "pyproject.toml"
-        path.write_text(re.sub(r"(?ms)^\[tool\.pipeline\]\n.*?(?=^\[tool\.(?!pipeline))", settings, path.read_text()))
 
     def run(self, *arguments: str) -> Result:
         """`./pipeline ARGUMENTS`, without its launcher, in a process that has TensorFlow already."""
@@ -153,27 +149,66 @@ class Fork:
         return json.loads((self.root / path).read_text())
 
     def git(self, *arguments: str, seconds: int | None = None) -> str:
-        date = {"GIT_COMMITTER_DATE": f"{seconds} +0000", "GIT_AUTHOR_DATE": f"{seconds} +0000"} if seconds else {}
-        identity = ["-c", "user.name=fork", "-c", "user.email=fork@example.com"]
-        command = ["git", *identity, *arguments]
-        return subprocess.run(
-            command, cwd=self.root, env=os.environ | date, capture_output=True, text=True, check=True
-        ).stdout
+        return _git(self.root, *arguments, seconds=seconds)
 
     def commit(self, message: str) -> None:
         """Each commit is a second later than the one before: a version is a commit's time."""
-        self.seconds = getattr(self, "seconds", 1_750_000_000) + 1
+        self.seconds += 1
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message, seconds=self.seconds)
+
+
+@functools.cache
+def _template() -> Path:
+    """The working tree as one commit, with the template's own settings: what this repository has set is not what the tests are about.
+
+    Made once for a process: a fork is a copy of it, with the bytecode that each would otherwise compile for itself.
+    """
+    root = Path(tempfile.mkdtemp(prefix="template-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    for name in filter(None, _git(ROOT, "ls-files", "-zco", "--exclude-standard").split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    settings = root / "pyproject.toml"
+    settings.write_text(
+        re.sub(r"(?ms)^\[tool\.pipeline\]\n.*?(?=^\[tool\.(?!pipeline))", SETTINGS, settings.read_text())
+    )
+    _git(root, "init", "-q", "-b", "main")
+    _git(root, "add", "-A")
+    _git(root, "commit", "-q", "-m", "the fork", seconds=FIRST)
+    _git(root, "gc", "-q")  # one file in the place of hundreds
+    compileall.compile_dir(root / "scripts", quiet=1)
+    return root
+
+
+def _git(root: Path, *arguments: str, seconds: int | None = None) -> str:
+    """Standard output; `seconds` is the time of the commits that it makes."""
+    date = {"GIT_COMMITTER_DATE": f"{seconds} +0000", "GIT_AUTHOR_DATE": f"{seconds} +0000"} if seconds else {}
+    command = ["git", "-c", "user.name=fork", "-c", "user.email=fork@example.com", *arguments]
+    return subprocess.run(command, cwd=root, env=os.environ | date, capture_output=True, text=True, check=True).stdout
 
 
 def run_verb(root: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
     """`./pipeline ARGUMENTS` in the checkout `root`, without its launcher, in a process that has TensorFlow already."""
     out, err = root.with_suffix(".out"), root.with_suffix(".err")
-    process = CONTEXT.Process(target=_main, args=(str(root), arguments, environment, str(out), str(err)))
+    code = in_process(_main, str(root), arguments, environment, str(out), str(err))
+    return Result(code, out.read_text(), err.read_text())
+
+
+def in_process(function: Callable[..., None], *arguments: Any) -> int:
+    """Calls it in a process that has TensorFlow already. Returns its exit code."""
+    _serve()
+    process = CONTEXT.Process(target=function, args=arguments)
     process.start()
     process.join()
-    return Result(process.exitcode or 0, out.read_text(), err.read_text())
+    return process.exitcode or 0
+
+
+@functools.cache
+def _serve() -> None:
+    with contextlib.chdir(ROOT):  # where it finds what it is to preload
+        forkserver.ensure_running()
 
 
 class Gate:

@@ -7,13 +7,14 @@ import socket
 from collections.abc import Iterator
 
 EACH = 1000  # ports for each process of a test run
+ALONE = "gw9"  # a run of one process, which may be beside one of several
 
 
 def _range() -> Iterator[int]:
     """Of each process its own, and below those that systems give to clients and to servers that name none (32768 on Linux): between the
     asking and the start of the server, nobody else takes it.
     """
-    first = 20_000 + EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + EACH * int(os.environ.get("PYTEST_XDIST_WORKER", ALONE).removeprefix("gw"))
     start = random.randrange(EACH)
     return itertools.cycle([*range(first + start, first + EACH), *range(first, first + start)])
 

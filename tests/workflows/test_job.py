@@ -45,7 +45,7 @@ def test_it_needs_nothing_that_a_runner_lacks(
 def test_the_hermetic_ci_runs_that_job_s_line() -> None:
     (step,) = [step for step in load("ci")["jobs"]["test"]["steps"] if "run" in step]
     variables = " ".join(f"{name}={value}" for name, value in step["env"].items())
-    assert f"\nexec .ci/runner env {variables} {step['run']} " in (ROOT / ".ci/run").read_text()
+    assert f"\n.ci/runner env {variables} {step['run']} " in (ROOT / ".ci/run").read_text()
 
 
 def test_what_the_list_lacks_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
