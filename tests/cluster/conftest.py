@@ -81,9 +81,12 @@ def engine() -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A node that is Ready, and pulls what was pushed to its registry. Nothing of it is left, whatever fails."""
+    """A node that is Ready, and pulls what was pushed to its registry. Nothing of it is left, whatever fails.
+
+    It goes with the last test of the folder: idle, it takes a tenth of a processor from what is run after that.
+    """
     if given := request.config.getoption("kubeconfig"):
         yield _given(Path(given).absolute(), request.config)
         return
@@ -125,7 +128,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Release documents by name: `one` and `two` are good; the others are named for their defect."""
     fork = Fork(tmp_path_factory.mktemp("releases") / "fork")
@@ -147,7 +150,7 @@ def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: py
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admission(cluster: Cluster) -> None:
     """What an administrator applies once: k8s/admission."""
     cluster.kubectl("apply", "-k", str(ROOT / "k8s/admission"))

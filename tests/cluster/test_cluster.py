@@ -37,7 +37,7 @@ spec: {clusterIP: None, selector: {app: looked-up}, ports: [{port: 80}]}
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image(engine: docker.DockerClient, cluster: Cluster) -> str:
     """The image below every release, pushed: REGISTRY/NAME@DIGEST."""
     name = f"{cluster.registry}/cluster-test"

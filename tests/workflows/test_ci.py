@@ -2,7 +2,7 @@
 
 Only what a change reaches is run: its model, or the template's own tests.
 
-Stood in for is one step: `./pipeline test` would run this suite in itself.
+Stood in for is `./pipeline test`, which would run this suite in itself, and `./pipeline lint` where it would say again what it has said.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.fork import INSTANT, Fork
 from tests.workflows.act import REPOSITORY, GitHub, Run
+from tests.workflows.test_security import LINT
 
 # A runner of its own may lack Docker; the image and its tests are tests/container's and test_flow's.
 NO_DOCKER = {"TRAIN_RUNNER": "self-hosted"}
@@ -31,8 +32,10 @@ def run() -> int:
 def pull_request(fork: Fork, tmp_path: Path) -> Callable[..., tuple[GitHub, dict[str, Any]]]:
     """A branch with a model and a replica more, and what the event says of the pull request from `repository`."""
 
-    def open_one(repository: str = REPOSITORY, **replaced: str) -> tuple[GitHub, dict[str, Any]]:
+    def open_one(repository: str = REPOSITORY, linted: bool = False, **replaced: str) -> tuple[GitHub, dict[str, Any]]:
         (fork.root / "scripts/test.py").write_text(TEST)
+        if not linted:
+            (fork.root / "scripts/lint.py").write_text(LINT)
         fork.commit("stand in for the suite")
         github = GitHub(tmp_path / "github", fork)
         fork.git("checkout", "-q", "-b", "change")
@@ -56,7 +59,7 @@ def done(run: Run) -> set[str]:
 
 def test_a_pull_request_has_its_consequences_in_one_comment(pull_request: Callable) -> None:
     """A new model and a replica more: the template is as it was, and so are its tests."""
-    github, payload = pull_request()
+    github, payload = pull_request(linted=True)
     run = github.run("ci", "pull_request", payload, revision="change", variables=NO_DOCKER).ok()
     assert done(run) == {"lint", "model", "ci"}
     assert "scope      the release\n" in run.log

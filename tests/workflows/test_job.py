@@ -14,16 +14,17 @@ from tests.workflows.act import GitHub
 from tests.workflows.test_flow_files import load
 
 RUNNER = ROOT / ".ci/runner"
-# One of each group that needs more than Python, by the fixtures that ask for it: engine, registry, node, releases, act, servers.
+# One of each group that needs more than Python, by what it asks for: engine, registry, a release's image, node, act, servers.
 SELECTION = [
     "tests/container/test_registry.py::test_a_manifest_that_is_not_there",
-    "tests/cluster/test_refusals.py::test_a_token_that_has_expired",
+    "tests/container/test_image.py::test_answers_every_golden_example_by_rest_and_grpc",
+    "tests/cluster/test_cluster.py::test_a_pod_runs_a_pushed_digest_and_finds_its_peers_by_name",
     "tests/workflows/test_preview.py::test_until_it_is_switched_on_nothing_runs",
     "tests/serving/test_options.py::test_access_log_is_a_json_line_per_request",
 ]
 
 
-@pytest.mark.timeout(900)  # a node, two trainings and three processes that import TensorFlow
+@pytest.mark.timeout(900)  # a node, a training, an image and three processes that import TensorFlow
 def test_it_needs_nothing_that_a_runner_lacks(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
