@@ -18,6 +18,8 @@ A model file defines, in this order:
 
 It may define, too:
 
+    SOURCES                             what it uses from elsewhere: {"flats": Source("s3://bucket/flats/*.parquet")}. path("flats") is the
+                                        verified file or folder, which `./pipeline fetch` brings
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
     PREDICTIONS                         the outputs that metrics() is given: a name, for an array; several, for a dict. Left out: the only
                                         output, or all of them by name. A dict, too, where the targets are one
@@ -94,6 +96,18 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Data or weights from elsewhere: a file, a pattern, or a folder whose address ends in a slash.
+
+    `url` is any address that fsspec knows, or oci://REGISTRY/NAME:TAG. `sample` is a file below model/ that may stand in its place where
+    nobody may read it: in the check of a stranger's pull request. Both are literal strings: they are read without running the file.
+    """
+
+    url: str
+    sample: str | None = None
+
+
+@dataclass(frozen=True)
 class Gate:
     """A bound on a metric of the held-out data; exactly one of `at_most` and `at_least`, in the metric's unit. NaN never passes.
 
@@ -162,6 +176,17 @@ class Example:
 def b64(file: str) -> dict[str, str]:
     """A file below model/ as a value of an example."""
     return {"b64": base64.b64encode((Path(__file__).parent / file).read_bytes()).decode()}
+
+
+def path(source: str) -> Path:
+    """The file or the folder of a source, as model/sources.json notes its content. Raises FileNotFoundError where it was not fetched."""
+    folder = Path(
+        os.path.relpath(Path(__file__).parents[1] / "build/sources")
+    )  # relative: a path may end up in an export
+    found = [*folder.glob(f"{source}.*"), folder / source]
+    if not found[0].exists():
+        raise FileNotFoundError(f"the source {source!r} is not here: ./pipeline fetch")
+    return found[0]
 
 
 def load(module: str) -> ModuleType:

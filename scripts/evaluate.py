@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(model: list[str] | None, against: list[str] | None) -> int:
     releases, refused = {name: _read_served(name) for name in against or []}, []
     modules = models.chosen(model)
+    stages.bring(modules)
     if not model:  # the whole release is judged, and not some of its models
         stages.refuse_lost(modules, releases)
     for module in modules:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.release import embedded
+from scripts.release import embedded, pointers, sources
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
@@ -51,7 +51,8 @@ class Identity:
 def of_model(module: str) -> Identity:
     """The identity of `model/MODULE.py`."""
     weights, judging = _code(module)
-    weights |= {str(path): files.sha256(path) for path in data_files([module])}
+    weights |= {str(path): pointers.sha256(path) for path in data_files([module])}
+    weights |= sources.parts(model_files(module))
     weights |= _pipeline(TRAINING) | _hashed(LOCK)
     judging |= {name: value for name, value in _pipeline(JUDGING).items() if name not in weights} | _hashed(SERVER)
     judging |= embedded.parts() if embedded.is_chosen() else {}
@@ -80,7 +81,7 @@ def data_files(modules: list[str]) -> list[Path]:
     """Files below model/ other than code, without those that git ignores and those in another model's folder."""
     others = {path.stem for path in Path("model").glob("[!_]*.py")} - set(modules)
     ours = [path for path in checkout.files("model") if Path(path.parts[1]).stem not in others]
-    return [path for path in ours if path.suffix not in (".py", ".pyc")]
+    return [path for path in ours if path.suffix not in (".py", ".pyc") and path != sources.LOCK]
 
 
 def _code(module: str) -> tuple[Parts, Parts]:
@@ -101,6 +102,11 @@ def imported(module: str) -> list[Path]:
     """The files of this repository that `model/MODULE.py` imports, directly or through others, without the contract."""
     path = Path("model") / f"{module}.py"
     return [file for file in _imported(_body(path), path) if file != Path("model/__init__.py")]
+
+
+def model_files(module: str) -> list[Path]:
+    """`model/MODULE.py`, and the files of this repository that it imports."""
+    return [Path("model") / f"{module}.py", *imported(module)]
 
 
 def reading(module: str) -> dict[Path, list[ast.stmt]]:
@@ -135,11 +141,11 @@ def _parsed(path: Path, changed: int) -> list[ast.stmt]:
                 and isinstance(first.value.value, str)
             ):
                 body[:1] = []
-    return tree.body
+    return [statement for statement in tree.body if not sources.is_declaration(statement)]
 
 
 def _body(path: Path) -> list[ast.stmt]:
-    """The statements of a file, without docstrings."""
+    """The statements of a file, without docstrings and without the places of its sources."""
     return _parsed(path, os.stat(path).st_mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""Brings the data of each model up to date, by its own refresh(), and says whether anything changed -> build/refresh.patch
+"""Brings the data of each model up to date, by its SOURCES and its own refresh(), and says whether anything changed -> build/refresh.patch
 
 The same code on the same data makes the same release, so new data needs a commit: a pull request proposes it, as any change. refresh() may
 bring data, not code: it must not change a file that ends in .py.
@@ -6,6 +6,7 @@ bring data, not code: it must not change a file that ends in .py.
 
 import argparse
 
+from scripts.sources import fetching
 from scripts.steps import PATCH
 from scripts.training import models
 from scripts.workspace import actions, checkout, commits, console, files, git
@@ -21,12 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(model: list[str] | None) -> int:
     if checkout.read().dirty:
         raise YourTurn("the tree holds changes that are not committed: they would be taken for new data", "git stash")
-    loaded = {name: models.load(name) for name in models.chosen(model)}
+    chosen = models.chosen(model)
+    loaded, declared = {name: models.load(name) for name in chosen}, fetching.of_models(chosen)
     refreshing = {name: module.refresh for name, module in loaded.items() if module.refresh}
-    if not refreshing:
+    if not refreshing and not declared:
         console.say(
-            "  skipped    no model defines refresh(), so there is no new data, and the same data makes the same release"
+            "  skipped    no model has SOURCES or refresh(), so there is no new data, and the same data makes the same release"
         )
+    if declared:
+        with console.stage("refresh") as stage:
+            new = [name for name, changed in fetching.update(declared).items() if changed]
+            stage.result = f"changed: {', '.join(new)}" if new else "the sources are as they were"
     for name, refresh in refreshing.items():
         with console.stage("refresh") as stage:
             refresh()

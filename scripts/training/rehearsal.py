@@ -9,18 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from model import Data
-from scripts.release import identity
 from scripts.training import answers, fitting, networks, saved_model, scoring, signatures, variants
 from scripts.training.faults import mistake
-from scripts.workspace.errors import YourTurn
 
-POINTER = b"version https://git-lfs."
 EXAMPLES = 256  # at least so many of the held-out data, for the untrained network
 
 
 def rehearse(module: str) -> str:
     """Goes the whole way with the untrained network: data, answers, metrics, examples, an export, and one answer of that."""
-    _refuse_pointers(module)
     model = fitting.prepare(module)
     data, network = model.data(), model.network()
     _check_data(model, data)
@@ -40,13 +36,6 @@ def rehearse(module: str) -> str:
             fitting.save(network, model, Path(folder) / "network")
             networks.load(model, Path(folder) / "network")
     return tried
-
-
-def _refuse_pointers(module: str) -> None:
-    for path in identity.data_files([module]):
-        with path.open("rb") as file:
-            if file.read(len(POINTER)) == POINTER:
-                raise YourTurn(f"{path} is a pointer of Git LFS, and not the file", "git lfs pull")
 
 
 def _check_data(model: ModuleType, data: Any) -> None:

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 
+from scripts.release import sources
 from scripts.release.releases import Release
+from scripts.sources import fetching, pointers
 from scripts.training.isolation import isolated
 from scripts.workspace import console, settings
 from scripts.workspace.errors import YourTurn
@@ -11,10 +13,20 @@ from scripts.workspace.errors import YourTurn
 
 def check(modules: list[str]) -> None:
     """Raises YourTurn, before any training, for models that could not be judged, exported or served."""
+    bring(modules)
     refuse_namesakes(modules)
     for module in modules:
         with console.stage("check") as stage:
             stage.result = f"{module}: {rehearse(module)}"
+
+
+def bring(modules: list[str]) -> None:
+    """Brings what the models use from elsewhere; samples that `fetch --sample` put in its place stay."""
+    pointers.resolve(modules)
+    declared = fetching.of_models(modules)
+    if due := {name: source for name, source in declared.items() if name not in sources.sampled()}:
+        with console.stage("fetch") as stage:
+            stage.result = fetching.fetch(due)
 
 
 def refuse_namesakes(modules: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""Data and weights from elsewhere: brought by what model/sources.json says of them, verified, and kept by their content."""

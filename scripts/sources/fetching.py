@@ -1,0 +1,103 @@
+"""From model/sources.json to the files that path() gives, and from what lies there now to model/sources.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from scripts.release import identity, sources
+from scripts.release.sources import LOCK, SAMPLED, Declared
+from scripts.sources import cache, places, transfer
+from scripts.sources.transfer import File
+from scripts.workspace import files
+from scripts.workspace.errors import YourTurn
+
+TOKENS = "tokens.json"  # in the cache: what a place said of a file → what that was, so that what is unchanged is not brought again
+
+
+def of_models(modules: Iterable[str]) -> dict[str, Declared]:
+    """The sources of the models, by name. Raises YourTurn for two of one name."""
+    return sources.of(dict.fromkeys(path for module in modules for path in identity.model_files(module)))
+
+
+def fetch(declared: dict[str, Declared]) -> str:
+    """Brings what is missing of the sources, as it was noted, and shows it to the models. Returns what it did, in words."""
+    notes = sources.locked()
+    if unknown := [name for name in declared if name not in notes]:
+        problem = f"{LOCK} does not say what lies in {', '.join(unknown)}"
+        raise YourTurn(problem, f"./pipeline fetch --update {' '.join(unknown)}, and commit {LOCK}")
+    wanted = [
+        File(source, places.of(source), path, one["sha256"], one["size"])
+        for source in declared.values()
+        for path, one in _missing(notes[source.name]).items()
+    ]
+    brought = transfer.bring(_once(wanted)) if wanted else []
+    for source in declared.values():
+        cache.show(source, notes[source.name])
+    _note_samples(set(sources.sampled()) - declared.keys())
+    count = sum(len(cache.entries(notes[name])) for name in declared)
+    size = sum(one["size"] for one in brought)
+    return f"{count} files, all there" if not brought else f"{len(brought)} of {count} files, {size / 2**20:.1f} MiB"
+
+
+def _missing(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {path: one for path, one in cache.entries(entry).items() if not cache.has(one)}
+
+
+def _once(wanted: list[File]) -> list[File]:
+    """The same content, under two paths, is brought once."""
+    return list({file.sha256: file for file in wanted}.values())
+
+
+def sample(declared: dict[str, Declared]) -> str:
+    """Shows each model the samples in place of its sources: for a check that may not read these. Such a model is another release."""
+    if without := next((source for source in declared.values() if not source.sample), None):
+        problem = f"{without.file}, line {without.line}: the source {without.name!r} has no sample"
+        raise YourTurn(problem, f'edit {without.file}: Source(…, sample="a file below model/")')
+    for source in declared.values():
+        if not (Path("model") / str(source.sample)).exists():
+            problem = f"{source.file}, line {source.line}: the sample model/{source.sample} does not exist"
+            raise YourTurn(problem, f"edit {source.file}")
+        cache.show_sample(source)
+    _note_samples(set(sources.sampled()) | declared.keys())
+    return f"the samples of {', '.join(declared)}, in their place"
+
+
+def _note_samples(names: set[str]) -> None:
+    if names:
+        files.write_json(SAMPLED, sorted(names))
+    else:
+        SAMPLED.unlink(missing_ok=True)
+
+
+def update(declared: dict[str, Declared]) -> dict[str, bool]:
+    """Notes what lies in the sources now, and brings it. Returns of each whether it has changed. All of them are noted, or none."""
+    notes, tokens = sources.locked(), _tokens()
+    found = {name: _look(source, tokens) for name, source in declared.items()}
+    changed = {name: notes.get(name) != entry for name, entry in found.items()}
+    files.write_json(cache.folder() / TOKENS, tokens)
+    if any(changed.values()):
+        files.write(LOCK, json.dumps(notes | found, indent=1, sort_keys=True) + "\n")
+    return changed
+
+
+def _tokens() -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads((cache.folder() / TOKENS).read_text())
+    except (OSError, ValueError):  # it only saves transfers
+        return {}
+
+
+def _look(source: Declared, tokens: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What lies in a source now, as model/sources.json notes it. Only what its place does not say is unchanged is brought."""
+    place = places.of(source)
+    remote = place.files()
+    key = {path: f"{source.url} {path} {one.size} {one.token}" for path, one in remote.items() if one.token}
+    known = {path: tokens[key[path]] for path in key if key[path] in tokens and cache.has(tokens[key[path]])}
+    new = [path for path in remote if path not in known]
+    brought = transfer.bring([File(source, place, path, None, remote[path].size, remote[path].token) for path in new])
+    known |= dict(zip(new, brought, strict=True))
+    tokens |= {key[path]: known[path] for path in key}
+    return {"files": known} if source.is_folder else known[""]

@@ -1,0 +1,286 @@
+"""fetch: data and weights from elsewhere, by hash. Real servers, which break off, refuse, and serve other bytes."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import web
+from tests.support.fork import INSTANT, Fork, Result, run_verb
+from tests.support.web import Web
+
+DATA = b"1.0\n2.0\n" + b"#" * 3_000_000
+DECLARED = 'SOURCES = {"numbers": Source("URL")}\n'
+READS = """\
+def data() -> Data:
+    with path("numbers").open() as file:
+        x = np.array([[float(line)] for line in file if line[0] != "#"], "float32")
+"""
+
+
+def model(url: str, declared: str = DECLARED, **replaced: str) -> str:
+    text = INSTANT.replace("import Data,", "import Data, Source, path,")
+    text = text.replace("def data() -> Data:\n", declared.replace("URL", url) + READS)
+    return text.replace('    x = np.array([[1.0], [2.0]], "float32")\n', "")
+
+
+@pytest.fixture
+def server() -> Iterator[Web]:
+    with web.serving() as server:
+        server.files["numbers.csv"] = DATA
+        yield server
+
+
+@pytest.fixture
+def fork(shared_fork: Fork, tmp_path: Path) -> Iterator[Fork]:
+    """The module's fork, with a cache of its own, and cleaned of what a test did."""
+    shared_fork.cache = tmp_path / "cache"
+    yield shared_fork
+    shared_fork.git("checkout", "-q", ".")
+    shared_fork.git("clean", "-qfdx", "model", "build")
+
+
+def fetch(fork: Fork, *arguments: str, **environment: str) -> Result:
+    names = os.environ | {"XDG_CACHE_HOME": str(fork.cache)} | environment
+    return run_verb(fork.root, ("fetch", *arguments), names)
+
+
+def note(fork: Fork, url: str, **options: str) -> None:
+    fork.write_model(model(url, **options))
+    result = fetch(fork, "--update")
+    assert result.code == 0, result.err
+
+
+def identity(fork: Fork) -> str:
+    code = "from scripts.release import identity; print(identity.of_release(['instant']))"
+    return subprocess.run(
+        [fork.root / ".venv/bin/python", "-c", code], cwd=fork.root, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_a_model_is_trained_on_what_was_noted(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    assert fork.read("model/sources.json") == {
+        "numbers": {"sha256": hashlib.sha256(DATA).hexdigest(), "size": len(DATA)}
+    }
+    shutil.rmtree(fork.cache)
+    os.environ["XDG_CACHE_HOME"] = str(fork.cache)
+    try:
+        assert "fetch      1 of 1 files, 2.9 MiB" in fork.ok("train").err  # which brings what it lacks
+    finally:
+        del os.environ["XDG_CACHE_HOME"]
+    shown = fork.root / "build/sources/numbers.csv"
+    assert shown.read_bytes() == DATA and not stat.S_IMODE(shown.stat().st_mode) & 0o222
+
+
+def test_content_decides_and_not_its_place(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    before = identity(fork)
+    server.files["moved/other.csv"] = DATA
+    note(fork, server.url("moved/other.csv"))
+    assert identity(fork) == before
+    server.files["moved/other.csv"] = DATA + b"3.0\n"
+    note(fork, server.url("moved/other.csv"))
+    assert identity(fork) != before
+
+
+def test_what_is_there_is_not_brought_again(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    server.sent.clear()
+    assert "1 files, all there" in fetch(fork).err
+    server.files["same.csv"] = DATA
+    fork.write_model(model(server.url("same.csv")))
+    assert fetch(fork).code == 0 and server.sent == []
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+def test_a_transfer_that_breaks_off_goes_on(fork: Fork, server: Web, ranges: bool) -> None:
+    note(fork, server.url("numbers.csv"))
+    shutil.rmtree(fork.cache)
+    server.ranges, server.cut = ranges, 1
+    server.sent.clear()
+    assert fetch(fork).code == 0
+    assert (fork.root / "build/sources/numbers.csv").read_bytes() == DATA
+    begins = [begin for _, begin in server.sent]
+    assert begins[0] == 0 and (begins[1] > 0) == ranges
+
+
+def test_one_that_always_breaks_off_is_told_and_the_next_call_goes_on(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    shutil.rmtree(fork.cache)
+    server.cut = 3
+    result = fetch(fork)
+    assert result.code == 1 and "cannot be read" in result.err and "goes on" in result.err
+    server.sent.clear()
+    assert fetch(fork).code == 0 and server.sent[0][1] > 0
+
+
+def test_other_bytes_than_noted_are_refused(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    shutil.rmtree(fork.cache)
+    server.files["numbers.csv"] = DATA.replace(b"2.0", b"9.0")
+    result = fetch(fork)
+    assert result.code == 1
+    assert "is not what model/sources.json notes" in result.err and "./pipeline fetch --update numbers" in result.err
+    assert not list(fork.cache.glob("pipeline-sources/??/*"))
+
+
+def test_a_folder_is_a_manifest_and_only_what_changed_is_brought(fork: Fork, tmp_path: Path) -> None:
+    place = tmp_path / "bucket/flats"
+    (place / "north").mkdir(parents=True)
+    for name in ("a", "north/b"):
+        (place / f"{name}.csv").write_text(name)
+    (place / "notes.txt").write_text("no data")
+    fork.write_model(INSTANT + DECLARED.replace("URL", f"file://{place}/**/*.csv").replace("(", "(", 1))
+    fork.edit("model/instant.py", "import Data,", "import Data, Source,")
+    assert fetch(fork, "--update").code == 0
+    assert list(fork.read("model/sources.json")["numbers"]["files"]) == ["a.csv", "north/b.csv"]
+    assert (fork.root / "build/sources/numbers/north/b.csv").read_text() == "north/b"
+    (place / "c.csv").write_text("c")
+    result = fetch(fork, "--update", "numbers")
+    assert result.code == 0 and "numbers: changed" in result.err
+    assert sorted(path.name for path in (fork.root / "build/sources/numbers").rglob("*.csv")) == [
+        "a.csv",
+        "b.csv",
+        "c.csv",
+    ]
+
+
+def test_only_its_own_sources_are_in_a_models_identity(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    before = identity(fork)
+    notes = fork.read("model/sources.json") | {"of another": {"sha256": "0" * 64, "size": 1}}
+    (fork.root / "model/sources.json").write_text(json.dumps(notes))
+    assert identity(fork) == before
+
+
+def test_a_sample_stands_in_its_place_and_makes_another_release(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"), declared='SOURCES = {"numbers": Source("URL", sample="small.csv")}\n')
+    before = identity(fork)
+    (fork.root / "model/small.csv").write_text("1.0\n")
+    server.status = 403
+    shutil.rmtree(fork.cache)
+    assert "the samples of numbers, in their place" in fetch(fork, "--sample").err
+    assert (fork.root / "build/sources/numbers.csv").read_text() == "1.0\n"
+    assert identity(fork) != before
+    fork.ok("train")
+
+
+def test_prune_removes_what_this_checkout_does_not_use(fork: Fork, server: Web) -> None:
+    note(fork, server.url("numbers.csv"))
+    server.files["numbers.csv"] = DATA + b"3.0\n"
+    assert fetch(fork, "--update").code == 0
+    assert "pruned     1 files; 0.0 GB are left" in fetch(fork, "--prune", "0").err
+    assert "1 files, all there" in fetch(fork).err
+
+
+def test_a_certificate_of_an_unknown_authority_is_told(fork: Fork, tmp_path: Path) -> None:
+    file = web.certificate(tmp_path)
+    with web.serving(file) as server:
+        server.files["numbers.csv"] = DATA
+        fork.write_model(model(server.url("numbers.csv", "https")))
+        result = fetch(fork, "--update")
+        assert result.code == 1 and "CERTIFICATE_VERIFY_FAILED" in result.err and "SSL_CERT_FILE" in result.err
+        assert fetch(fork, "--update", SSL_CERT_FILE=str(tmp_path / "public.pem")).code == 0
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_transfer(fork: Fork, server: Web, small_disk) -> None:
+    note(fork, server.url("numbers.csv"))
+    shutil.rmtree(fork.cache)
+    small_disk(fork.cache, 1000)
+    server.sent.clear()
+    result = fetch(fork)
+    assert result.code == 1 and "0.0 GiB left, and 0.0 GiB are to be brought" in result.err and not server.sent
+
+
+BAD = {
+    "nobody listens": ("https://127.0.0.1:1/x", "cannot be read: ClientConnectorError"),
+    "a scheme like no other": ("s4://bucket/x", "nothing reads s4://; there is: file, http, https, oci, s3"),
+    "a package is missing": (
+        "gs://bucket/x",
+        "gs:// is read by gcsfs, which is not installed\n  next: ./pipeline add gcsfs",
+    ),
+    "a folder by HTTP": ("http://127.0.0.1:1/data/", "a folder cannot be listed by http://"),
+    "no file": ("file:///nowhere/x.csv", "the source 'numbers': file:///nowhere/x.csv is not there"),
+    "an empty pattern": ("file:///nowhere/*.csv", "is not there"),
+    "an artifact without a tag": ("oci://registry.example.com/data", "names no tag and no digest"),
+}
+
+
+@pytest.mark.parametrize("defect", BAD)
+def test_an_address_without_content_is_told(fork: Fork, defect: str) -> None:
+    url, words = BAD[defect]
+    fork.write_model(model(url))
+    result = fetch(fork, "--update")
+    assert result.code == 1 and words in result.err and not (fork.root / "model/sources.json").exists()
+
+
+MALFORMED = {
+    "a name that is computed": (
+        'SOURCES = {"numbers": Source(NAME)}\n',
+        "line 13: SOURCES cannot be read without running it",
+    ),
+    "two of one name": (
+        'SOURCES = {"n": Source("file:///a"), "n": Source("file:///b")}\n',
+        "two sources are called 'n'",
+    ),
+    "a name that is no file's": ('SOURCES = {"a/b": Source("file:///a")}\n', "'a/b' is no name for a source"),
+    "one that is not declared": (
+        'SOURCES = {"number": Source("file:///a")}\n',
+        "no SOURCES declares 'numbers'; did you mean 'number'?",
+    ),
+    "not noted": (
+        'SOURCES = {"numbers": Source("file:///a")}\n',
+        "does not say what lies in numbers\n  next: ./pipeline fetch --update numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", MALFORMED)
+def test_a_declaration_with_a_defect_is_told(fork: Fork, defect: str) -> None:
+    declared, words = MALFORMED[defect]
+    fork.write_model(model("", declared=declared))
+    result = fetch(fork)
+    assert result.code == 1 and words in result.err
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n"
+
+
+def test_a_pointer_of_git_lfs_has_the_identity_of_its_file(fork: Fork) -> None:
+    content = b"the file itself"
+    (fork.root / "model/instant").mkdir()
+    file = fork.root / "model/instant/weights.bin"
+    file.write_bytes(content)
+    before = identity(fork)
+    file.write_text(POINTER.replace("a" * 64, hashlib.sha256(content).hexdigest()))
+    assert identity(fork) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        (
+            "weights.bin",
+            POINTER,
+            "model/instant/weights.bin is kept by Git LFS, and only a pointer to it is here; git-lfs is not installed",
+        ),
+        (
+            "table.csv.dvc",
+            "outs:\n- md5: 0\n  path: table.csv\n",
+            "model/instant/table.csv is kept by DVC, and only a pointer to it is here; dvc is not installed",
+        ),
+    ],
+    ids=["Git LFS", "DVC"],
+)
+def test_a_pointer_without_its_tool_is_told(fork: Fork, file: str, text: str, words: str) -> None:
+    (fork.root / "model/instant").mkdir()
+    (fork.root / "model/instant" / file).write_text(text)
+    result = run_verb(fork.root, ("train",), os.environ | {"PATH": "/usr/bin:/bin"})
+    assert result.code == 1 and words in result.err
