@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--update", nargs="*", metavar="SOURCE", help="note what lies in these sources now; without a name: in all"
     )
     way.add_argument(
-        "--sample", action="store_true", help="put the models' samples in the place of what may not be read here"
+        "--sample",
+        action="store_true",
+        help="put the samples that models declare in the place of what may not be read here",
     )
     way.add_argument(
         "--prune", type=float, metavar="GB", help="first remove what was least recently used, until so much is left"

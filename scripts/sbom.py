@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from scripts.release import engine, images, releases
+from scripts.release.releases import Release
 from scripts.workspace import console, files, process
 from scripts.workspace.errors import YourTurn
 
@@ -19,10 +20,28 @@ def run() -> int:
     engine.client()
     with console.stage("sbom") as stage:
         document = _scan(note["id"])
+        document["packages"] += _sources(release)
         files.write(release.folder / "sbom.spdx.json", json.dumps(document, indent=1))
         files.write(release.folder / "licences.md", _licences(note["reference"], document))
         stage.result = f"{len(document['packages'])} packages; build/release/licences.md"
     return 0
+
+
+def _sources(release: Release) -> list[dict]:
+    """The data and weights from elsewhere, as SPDX's packages."""
+    return [
+        {
+            "name": name,
+            "SPDXID": f"SPDXRef-Source-{source['sha256'][:16]}",
+            "downloadLocation": source["url"],
+            "filesAnalyzed": False,
+            "checksums": [{"algorithm": "SHA256", "checksumValue": source["sha256"]}],
+            "licenseDeclared": "NOASSERTION",
+        }
+        for model in release.models
+        if "variant_of" not in model
+        for name, source in model.get("sources", {}).items()
+    ]
 
 
 def _scan(image: str) -> dict:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import web
+from tests.support import aws, web
 from tests.support.fork import INSTANT, Fork, Result, run_verb
 from tests.support.web import Web
 
@@ -166,7 +166,7 @@ def test_a_sample_stands_in_its_place_and_makes_another_release(fork: Fork, serv
     (fork.root / "model/small.csv").write_text("1.0\n")
     server.status = 403
     shutil.rmtree(fork.cache)
-    assert "the samples of numbers, in their place" in fetch(fork, "--sample").err
+    assert "a sample in the place of numbers" in fetch(fork, "--sample").err
     assert (fork.root / "build/sources/numbers.csv").read_text() == "1.0\n"
     assert identity(fork) != before
     fork.ok("train")
@@ -197,6 +197,37 @@ def test_a_disk_that_is_too_small_is_told_before_the_transfer(fork: Fork, server
     server.sent.clear()
     result = fetch(fork)
     assert result.code == 1 and "0.0 GiB left, and 0.0 GiB are to be brought" in result.err and not server.sent
+
+
+CLOUD = "import sys; sys.path += [sys.argv.pop(1)]; from scripts.__main__ import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_a_bucket(fork: Fork, tmp_path: Path) -> None:
+    """With a package that the fork has added: here it lies in an environment of its own, behind this one's."""
+    with aws.running(tmp_path) as names:
+        (tmp_path / "in/north").mkdir(parents=True)
+        for name in ("a", "north/b"):
+            (tmp_path / f"in/{name}.csv").write_text(name)
+        for command in (["mb", "s3://flats"], ["cp", "--recursive", f"{tmp_path}/in", "s3://flats/2026"]):
+            subprocess.run(["aws", "s3", *command], env=names, check=True, capture_output=True)
+        fork.write_model(INSTANT + DECLARED.replace("URL", "s3://flats/2026/"))
+        fork.edit("model/instant.py", "import Data,", "import Data, Source,")
+        (packages,) = aws.environment().parent.glob("lib/*/site-packages")
+        names |= {"XDG_CACHE_HOME": str(fork.cache)}
+
+        def fetch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            command = [fork.root / ".venv/bin/python", "-c", CLOUD, packages, "fetch", *arguments]
+            return subprocess.run(command, cwd=fork.root, env=names | environment, capture_output=True, text=True)
+
+        assert fetch("--update").returncode == 0
+        assert (fork.root / "build/sources/numbers/north/b.csv").read_text() == "north/b"
+        again = fetch("--update")
+        assert "numbers: as it was" in again.stderr
+        (tmp_path / "empty").touch()
+        nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path)}
+        shutil.rmtree(fork.cache)
+        refused = fetch(**nobody)
+        assert refused.returncode == 1 and "log in as that cloud's own tools do" in refused.stderr
 
 
 BAD = {

@@ -154,6 +154,20 @@ def parts(paths: Iterable[Path]) -> dict[str, str]:
     return found
 
 
+def stated(paths: Iterable[Path]) -> dict[str, Any]:
+    """Where a model's sources lie and what they hold, as a release says it; sizes in bytes."""
+    notes, samples = locked(), sampled()
+    return {
+        name: {"url": source.url, "sha256": digest(notes[name]), "size": size(notes[name])}
+        for name, source in of(paths).items()
+        if name not in samples
+    }
+
+
+def size(entry: dict[str, Any]) -> int:
+    return sum(one["size"] for one in entry.get("files", {"": entry}).values())
+
+
 def digest(entry: dict[str, Any]) -> str:
     """SHA-256 of a source's content: a file's own, or of its files' paths and hashes."""
     if "files" not in entry:

@@ -102,6 +102,7 @@ def _text(model: ModuleType, evaluation: dict[str, Any], history: dict[str, Any]
         "",
         f"Release `{evaluation['id'][:12]}`, {_trained(history)}{_judged(evaluation)}.",
         "",
+        *_sources(evaluation),
         "## Gates, on held-out data",
         "",
         charts.table(["metric", "bound", "value", "verdict"], gates),
@@ -120,6 +121,15 @@ def _trained(history: dict[str, Any]) -> str:
         return "trained elsewhere"
     epochs = max(map(len, history["curves"].values()), default=0)
     return f"{epochs} epochs in {history['seconds']:.1f} s" if epochs else f"trained in {history['seconds']:.1f} s"
+
+
+def _sources(evaluation: dict[str, Any]) -> list[str]:
+    """The data and weights from elsewhere."""
+    found = evaluation.get("sources", {}).items()
+    rows = [
+        [name, f"`{one['url']}`", f"{one['size'] / 2**20:.1f} MiB", f"`{one['sha256'][:12]}`"] for name, one in found
+    ]
+    return [charts.table(["source", "from", "size", "SHA-256"], rows), ""] if rows else []
 
 
 def _judged(evaluation: dict[str, Any]) -> str:

@@ -53,16 +53,16 @@ def _once(wanted: list[File]) -> list[File]:
 
 def sample(declared: dict[str, Declared]) -> str:
     """Shows each model the samples in place of its sources: for a check that may not read these. Such a model is another release."""
-    if without := next((source for source in declared.values() if not source.sample), None):
-        problem = f"{without.file}, line {without.line}: the source {without.name!r} has no sample"
-        raise YourTurn(problem, f'edit {without.file}: Source(…, sample="a file below model/")')
-    for source in declared.values():
+    sampled = {name: source for name, source in declared.items() if source.sample}
+    for source in sampled.values():
         if not (Path("model") / str(source.sample)).exists():
             problem = f"{source.file}, line {source.line}: the sample model/{source.sample} does not exist"
             raise YourTurn(problem, f"edit {source.file}")
         cache.show_sample(source)
-    _note_samples(set(sources.sampled()) | declared.keys())
-    return f"the samples of {', '.join(declared)}, in their place"
+    others = {name: source for name, source in declared.items() if not source.sample}
+    words = fetch(others) if others else ""
+    _note_samples(set(sources.sampled()) | sampled.keys())
+    return ", ".join(filter(None, [f"a sample in the place of {', '.join(sampled)}" if sampled else "", words]))
 
 
 def _note_samples(names: set[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.release import golden, identity, releases
+from scripts.release import golden, identity, releases, sources
 from scripts.training import answers, batches, fitting, models, networks, saved_model, signatures, variants
 from scripts.training.faults import mistake
 from scripts.workspace import checkout, files
@@ -80,6 +80,8 @@ def _export_model(module: str, folder: Path, document: dict[str, Any]) -> None:
         )
     common = {"module": module, "data": _hash_data(model)}
     common |= {"labels": model.LABELS, "signature_number": model.SIGNATURE}
+    if stated := sources.stated(identity.model_files(module)):
+        common["sources"] = stated
 
     def servable(name: str, form: Callable) -> dict[str, Any]:
         return saved_model.write(name, module, model, form, folder / "models" / name / str(document["version"]))

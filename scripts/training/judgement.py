@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from scripts.release import identity
+from scripts.release import identity, sources
 from scripts.release.releases import Release
 from scripts.reports import card
 from scripts.training import batches, beside, fitting, models, networks, scoring, signatures, variants
@@ -51,6 +51,7 @@ def evaluate(module: str, environments: Mapping[str, Release | None] = MappingPr
         "id": identity.of_release([module]),
         "parts": models.parts(module, "evaluation.json"),
         "model": history["model"],
+        "sources": sources.stated(identity.model_files(module)),
         "examples": score.examples,
         "metrics": _finite(score.metrics),
         "gates": _judge(model, score.metrics),
