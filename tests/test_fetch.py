@@ -199,6 +199,29 @@ def test_a_disk_that_is_too_small_is_told_before_the_transfer(fork: Fork, server
     assert result.code == 1 and "0.0 GiB left, and 0.0 GiB are to be brought" in result.err and not server.sent
 
 
+def test_a_model_that_was_trained_elsewhere(fork: Fork, tmp_path: Path) -> None:
+    """Its weights are a source, judged, exported and named as any other's."""
+    fork.release()
+    (saved,) = (fork.root / "build/release/models/instant").iterdir()
+    shutil.copytree(saved, tmp_path / "bucket/saved")
+    text = INSTANT.replace("import Data,", "import Data, Source, path,")
+    body = text.index("def network()"), text.index("def serving(")
+    loads = f'SOURCES = {{"saved": Source("file://{tmp_path}/bucket/saved/")}}\n\n\ndef network():\n'
+    loads += '    return tf.saved_model.load(str(path("saved")))\n\n\n'
+    served = (
+        text[: body[0]] + loads + text[body[1] :].replace("network(x)", 'network.signatures["serving_default"](x)["y"]')
+    )
+    fork.write_model(served)
+    assert fetch(fork, "--update").code == 0
+    for verb in ("train", "evaluate", "export"):
+        result = run_verb(fork.root, (verb,), os.environ | {"XDG_CACHE_HOME": str(fork.cache)})
+        assert result.code == 0, result.err
+    (entry,) = fork.read("build/release/release.json")["models"]
+    source = entry["sources"]["saved"]
+    assert source["url"] == f"file://{tmp_path}/bucket/saved/" and source["size"] > 0
+    assert source["url"] in (fork.root / "build/instant/card.md").read_text()
+
+
 CLOUD = "import sys; sys.path += [sys.argv.pop(1)]; from scripts.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from scripts.release import registry as registries
+from scripts.release.sources import Declared
+from scripts.sources import fetching, places
 from scripts.workspace.errors import YourTurn
 from tests.support.ports import free_ports
 
@@ -97,6 +99,28 @@ def test_a_login_is_that_of_docker(guarded, kind: str, tmp_path: Path, monkeypat
     assert not repository.push(blob)
     with repository.blob(blob.digest) as stream:
         assert stream.read() == b"weights"
+
+
+def test_an_artifact_is_a_source(registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `oras push` leaves it: a layer is a file, by its title."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    name = f"127.0.0.1:{registry()}/team/data"
+    repository, blobs = registries.Repository(name), {n: registries.Text(n.encode()) for n in ("a.csv", "north/b.csv")}
+    for blob in (*blobs.values(), registries.Text(registries.EMPTY)):
+        repository.push(blob)
+    layers = [registries.descriptor("text/csv", blob, **{places.TITLE: n}) for n, blob in blobs.items()]
+    config = registries.descriptor("application/vnd.oci.empty.v1+json", registries.Text(registries.EMPTY))
+    document = {"schemaVersion": 2, "mediaType": registries.MANIFEST, "config": config, "layers": layers}
+    repository.push_manifest(document, "1")
+    Path("model").mkdir()
+    declared = {"flats": Declared("flats", f"oci://{name}:1/", None, Path("model/x.py"), 1)}
+    assert fetching.update(declared) == {"flats": True}
+    fetching.fetch(declared)
+    assert (tmp_path / "build/sources/flats/north/b.csv").read_text() == "north/b.csv"
+    whole = Declared("flats", f"oci://{name}:1", None, Path("model/x.py"), 1)
+    with pytest.raises(YourTurn, match="holds 2 files"):
+        fetching.update({"flats": whole})
 
 
 REFUSED = {
