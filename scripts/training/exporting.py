@@ -78,10 +78,9 @@ def _export_model(module: str, folder: Path, document: dict[str, Any]) -> None:
         raise YourTurn(
             f"{module} did not pass its gates: it is not exported", f"change model/{module}.py, then ./pipeline up"
         )
-    common = {"module": module, "data": _hash_data(model)}
+    stated = sources.stated(identity.model_files(module))
+    common = {"module": module, "data": _hash_data(model)} | ({"sources": stated} if stated else {})
     common |= {"labels": model.LABELS, "signature_number": model.SIGNATURE}
-    if stated := sources.stated(identity.model_files(module)):
-        common["sources"] = stated
 
     def servable(name: str, form: Callable) -> dict[str, Any]:
         return saved_model.write(name, module, model, form, folder / "models" / name / str(document["version"]))

@@ -15,8 +15,14 @@ from tests.support.fork import INSTANT, Fork
 
 SIZE = 2**30  # bytes
 FILES = 1000
-BARE = "import hashlib, requests, sys; h = hashlib.sha256()\nwith requests.get(sys.argv[1], stream=True) as r, open(sys.argv[2], 'wb') as f:\n"
-BARE += "    for chunk in r.iter_content(2**23):\n        h.update(chunk); f.write(chunk)\n"
+BARE = """\
+import hashlib, requests, sys
+total = hashlib.sha256()
+with requests.get(sys.argv[1], stream=True) as answer, open(sys.argv[2], "wb") as file:
+    for chunk in answer.iter_content(2**23):
+        total.update(chunk)
+        file.write(chunk)
+"""
 
 
 def declare(fork: Fork, url: str) -> None:

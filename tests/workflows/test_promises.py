@@ -154,7 +154,12 @@ def test_ci_trains_where_a_release_does_but_a_stranger_s_never_on_a_runner_of_on
     assert ci["model"]["runs-on"] == f"${{{{ {same} && vars.TRAIN_RUNNER || 'ubuntu-24.04' }}}}"
     assert ci["model"]["timeout-minutes"] == release["train"]["timeout-minutes"]
     passwords = [s["with"]["password"] for s in ci["model"]["steps"] if "password" in s.get("with", {})]
-    assert passwords == [f"${{{{ {same} && github.token || '' }}}}"], "a stranger's is given none"
+    assert passwords == ["${{ env.STRANGER == 'false' && github.token || '' }}"], "a stranger's is given none"
+    other = same.replace("==", "!=")
+    assert (
+        load(ROOT / ".github/workflows/ci.yml")["env"]["STRANGER"]
+        == f"${{{{ github.event_name == 'pull_request' && {other} }}}}"
+    )
 
 
 @each_workflow
