@@ -16,7 +16,7 @@ from scripts.workspace.errors import YourTurn
 
 VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect", "add"),
-    *("fetch", "train", "evaluate", "export", "serve", "image", "test-image", "push", "sbom"),
+    *("fetch", "train", "evaluate", "compare", "export", "serve", "image", "test-image", "push", "sbom"),
     *("promote", "diff", "deploy", "verify", "rollback", "block", "unblock"),
     *("status", "history", "rules", "bench", "lint", "test"),
 ]

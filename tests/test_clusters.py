@@ -192,7 +192,7 @@ def test_gcloud_knows_every_option(verb: str, tmp_path: Path) -> None:
 def test_the_role_that_reads_data_is_made_as_its_page_says(local_aws: dict[str, str]) -> None:
     """All but the last two lines, which need GitHub."""
     page = (ROOT / "docs/data.md").read_text()
-    (block,) = re.findall(r"```bash\n(BUCKET=.*?)```", page, re.DOTALL)
+    (block,) = re.findall(r"```sh\n(BUCKET=.*?)```", page, re.DOTALL)
     commands = "".join(line for line in block.splitlines(keepends=True) if not line.startswith("gh "))
     subprocess.run(["bash", "-euc", commands], env=os.environ | local_aws, check=True, capture_output=True)
     (policy,) = answer(local_aws, "iam", "list-role-policies", "--role-name", "reads-acme-data")["PolicyNames"]

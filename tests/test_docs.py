@@ -15,6 +15,7 @@ BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<language>\w*
 COMMAND = re.compile(r"^(\./|git |gh |curl |kubectl |python3? |pytest |export |k8s/clusters/)", re.M)
 ELSEWHERE = {
     "docs/alerts.md": "tests/monitoring/conftest.py",
+    "docs/data.md": "tests/test_clusters.py",
     "docs/your-model.md": "tests/test_your_model.py",
     "docs/updating.md": "tests/test_updating.py",
     "docs/clients.md": "tests/test_examples.py",

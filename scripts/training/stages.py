@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from scripts.release import sources
 from scripts.release.releases import Release
 from scripts.sources import fetching, pointers
+from scripts.training import trainings
 from scripts.training.isolation import isolated
 from scripts.workspace import console, settings
 from scripts.workspace.errors import YourTurn
@@ -51,9 +52,12 @@ def train(module: str) -> None:
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
-    """Judges a model; `environments` holds the release that each serves. Raises YourTurn if the model is refused."""
-    with console.stage("evaluate") as stage:
-        stage.result = isolated("judgement.evaluate", module, dict(environments))
+    """Judges a model; `environments` holds the release that each serves. Raises YourTurn if it is refused; it is kept all the same."""
+    try:
+        with console.stage("evaluate") as stage:
+            stage.result = isolated("judgement.evaluate", module, dict(environments))
+    finally:
+        trainings.note(module)
 
 
 def refuse_lost(modules: list[str], environments: Mapping[str, Release | None]) -> None:

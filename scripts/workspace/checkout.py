@@ -26,6 +26,12 @@ def read() -> Checkout:
     return Checkout(commit, int(time.time()) if dirty else int(seconds), dirty)
 
 
+def branch() -> str | None:
+    """The branch that is checked out; None for a commit that is checked out by its name."""
+    said = _said("symbolic-ref", "--quiet", "--short", "HEAD")
+    return said.decode(errors="surrogateescape").strip() if said else None
+
+
 def changes(*paths: str, index: Path | None = None) -> list[str]:
     """Files that differ from the last commit, new ones too, as git compares them: with line ends, filters, links and modes.
 

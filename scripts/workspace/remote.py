@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from scripts.workspace import git, process
+from scripts.workspace import checkout, git, process
 from scripts.workspace.errors import YourTurn
 
 ATTEMPTS = 8  # one fails only if somebody else pushed within the same second
@@ -23,8 +23,7 @@ class Protected(Exception):
 
 def branch() -> str:
     """The branch of the ledger: the one checked out, or main if HEAD is detached."""
-    done = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
-    return done.stdout.decode(errors="surrogateescape").strip() or "main"
+    return checkout.branch() or "main"
 
 
 def fetch(name: str) -> str:

@@ -218,8 +218,12 @@ def test_a_pull_request_meets_no_secret_in_ci() -> None:
     document = load(ROOT / ".github/workflows/ci.yml")
     assert "secrets." not in (ROOT / ".github/workflows/ci.yml").read_text()
     assert not any("environment" in job for job in document["jobs"].values())
-    writes = {name for name, job in document["jobs"].items() if "write" in job["permissions"].values()}
+    held = {
+        name: {p for p, way in job["permissions"].items() if way == "write"} for name, job in document["jobs"].items()
+    }
+    writes = {name for name, permissions in held.items() if permissions - {"id-token"}}
     assert writes == {"ci"}, "and that one runs no model"
+    assert "id-token" not in held["test"] | held["lint"] | held["ci"], "only where the data are read"
 
 
 def test_the_job_that_branch_protection_names_waits_for_all_others() -> None:
