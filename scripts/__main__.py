@@ -18,7 +18,7 @@ VERBS = [  # in the order of the pipeline
     *("up", "down", "doctor", "init", "protect", "add"),
     *("fetch", "train", "evaluate", "compare", "export", "serve", "image", "test-image", "push", "sbom"),
     *("promote", "diff", "deploy", "verify", "rollback", "block", "unblock"),
-    *("status", "history", "rules", "bench", "lint", "test"),
+    *("status", "history", "why", "board", "rules", "bench", "lint", "test"),
 ]
 STEPS = [  # for the workflows, and for whoever looks into a failed one
     *("scope", "report", "conclude"),

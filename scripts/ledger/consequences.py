@@ -25,7 +25,7 @@ def describe(environment: str, release: Release, before: Release | None, base: s
         if model["name"] not in {m["name"] for m in release.models}:
             lines += [f"### {model['name']}", "", "It is **not in this release**: its clients get no answer.", ""]
     lines += _block("Manifests", "diff", _rendered(environment, base, commit))
-    lines += _block("Commits", "", _commits(release, before))
+    lines += _block("Commits", "", commits(release, before))
     return "\n".join([*lines, "Merging deploys it; what serves now is put back by itself if it does not verify."])
 
 
@@ -51,13 +51,17 @@ def _answers(model: dict[str, Any], present: dict[str, Any] | None) -> Iterator[
     if model["signature"] != present["signature"] or model.get("labels") != present.get("labels"):
         yield "**Its signature differs**: clients may have to change."
         yield from ("", "```diff", *rendering.differences(present["signature"], model["signature"]), "```", "")
-    asked = {_key(example): example for example in present["examples"]}
-    both = [(asked[_key(example)], example) for example in model["examples"] if _key(example) in asked]
-    changed = [
-        found for old, new in both if (found := golden.difference(old["outputs"], new["outputs"], old["tolerance"]))
-    ]
-    yield f"{len(changed)} of the {len(both)} golden examples that both have are answered differently."
+    changed, both = changed_answers(model, present)
+    yield f"{len(changed)} of the {both} golden examples that both have are answered differently."
     yield from _block("Answers that change", "", changed) if changed else ()
+
+
+def changed_answers(model: dict[str, Any], before: dict[str, Any]) -> tuple[list[str], int]:
+    """How the answers of `model` differ from those of `before`, in words, and how many golden examples both have."""
+    asked = {_key(example): example for example in before["examples"]}
+    both = [(asked[_key(example)], example) for example in model["examples"] if _key(example) in asked]
+    found = (golden.difference(old["outputs"], new["outputs"], old["tolerance"]) for old, new in both)
+    return list(filter(None, found)), len(both)
 
 
 def _key(example: dict[str, Any]) -> str:
@@ -68,8 +72,8 @@ def _rendered(environment: str, base: str, commit: str) -> list[str]:
     return rendering.between(*(rendering.render(environment, revision, None) for revision in (base, commit)))
 
 
-def _commits(release: Release, before: Release | None) -> list[str]:
-    """The commits between the two releases, without the ledger's own."""
+def commits(release: Release, before: Release | None) -> list[str]:
+    """The commits between the two releases, without the ledger's own: hash and subject, newest first."""
     old, new = before.document["commit"] if before else None, release.document["commit"]
     if not new or not git.exists(new):
         return ["its commit is not in this repository"]

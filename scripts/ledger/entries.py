@@ -15,12 +15,13 @@ class Entry:
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""
     override: str = ""  # the reason to deploy while the environment was closed
+    commit: str = ""  # where the ledger is git's
     taken_back: dict[str, str] = field(default_factory=dict)  # releases that come back only with a reason: why, by name
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that people look for in an entry."""
         present = {key: value for key, value in asdict(self).items() if key != "taken_back"}
-        return {key: value for key, value in present.items() if value or key != "override"}
+        return {key: value for key, value in present.items() if value or key not in ("override", "commit")}
 
 
 def now() -> str:

@@ -73,14 +73,14 @@ def taken_back(entries: list[Entry]) -> dict[str, str]:
 
 def _entry(commit: Commit, said: dict[str, Any], label: str, before: list[Entry]) -> Entry:
     if said.get("release") == label:
-        return Entry(commit.time, **{key: said[key] for key in FIELDS if key in said})
+        return Entry(commit.time, commit=commit.hash, **{key: said[key] for key in FIELDS if key in said})
     action, release, outcome, reason = commit.trailers
     if action and release == label:
-        return Entry(commit.time, action, label, outcome, reason)
+        return Entry(commit.time, action, label, outcome, reason, commit=commit.hash)
     labels = [entry.release for entry in before]
     if labels and label != labels[-1] and label in [*labels, NO_RELEASE]:
-        return Entry(commit.time, "revert", label, "promoted", commit.subject)
-    return Entry(commit.time, "edit", label, "promoted", commit.subject)
+        return Entry(commit.time, "revert", label, "promoted", commit.subject, commit=commit.hash)
+    return Entry(commit.time, "edit", label, "promoted", commit.subject, commit=commit.hash)
 
 
 def _read(document: bytes | None) -> dict[str, Any]:

@@ -51,12 +51,12 @@ def with_folder(parent: str, folder: str, revision: str, files: Mapping[str, byt
         return git.text("write-tree", index=index)
 
 
-def commit(tree: str, parent: str, message: str) -> str | None:
+def commit(tree: str, parent: str | None, message: str) -> str | None:
     """A commit of `tree` on top of `parent`; None if the parent has the same tree. Signed if the user signs all commits."""
-    if tree == git.text("rev-parse", f"{parent}^{{tree}}"):
+    if parent and tree == git.text("rev-parse", f"{parent}^{{tree}}"):
         return None
     sign = git.ask("config", "--type=bool", "commit.gpgSign").stdout.strip() == b"true"
-    flags = ["-p", parent, "-F", "-", *(["--gpg-sign"] if sign else [])]
+    flags = [*(["-p", parent] if parent else []), "-F", "-", *(["--gpg-sign"] if sign else [])]
     remedy = "mend that, or git config commit.gpgSign false; then the same command again: nothing is changed"
     made = git.git("commit-tree", tree, *flags, stdin=_prepared(message), settings=_identity(), remedy=remedy)
     return made.decode().strip()

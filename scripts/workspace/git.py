@@ -78,18 +78,25 @@ def contents(objects: list[str]) -> list[bytes | None]:
     """The stored content of each `REVISION:PATH`, by one call of git; None for a missing one."""
     output = git("cat-file", "--batch", stdin="".join(f"{name}\n" for name in objects).encode())
     found: list[bytes | None] = []
-    while output:
-        head, _, rest = output.partition(b"\n")
-        kind, size = head.split(b" ")[-2:]
-        length = int(size) if size.isdigit() else 0
-        found.append(rest[:length] if kind == b"blob" else None)
-        output = rest[length + 1 :] if size.isdigit() else rest
+    place = 0
+    while place < len(output):
+        end = output.index(b"\n", place)
+        kind, size = output[place:end].split(b" ")[-2:]
+        length = int(size) if size.isdigit() else -1  # nothing follows the line that says `missing`
+        found.append(output[end + 1 : end + 1 + length] if kind == b"blob" else None)
+        place = end + 1 + length + 1
     return found
 
 
 def exists(revision: str) -> bool:
     """Whether this clone has the commit: a shallow clone may not."""
     return not ask("cat-file", "-e", f"{revision}^{{commit}}").returncode
+
+
+def refuse_shallow(what: str) -> None:
+    """Raises YourTurn in a clone without its whole history, which could not say `what`."""
+    if text("rev-parse", "--is-shallow-repository") == "true":
+        raise YourTurn(f"this clone is shallow: {what} stands in the history that it lacks", "git fetch --unshallow")
 
 
 def telling_line(stderr: str) -> str:

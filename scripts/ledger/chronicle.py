@@ -1,0 +1,76 @@
+"""The whole ledger for a reader: each environment, what waits for it, what was done there, and the releases with their metrics.
+
+Git alone is asked, at HEAD; the branches of proposals and verifications are those that this clone has fetched.
+"""
+
+import json
+from typing import Any
+
+from scripts.ledger import blocks, door, entries, overlays, promotion, stays, verified
+from scripts.ledger.entries import Entry
+from scripts.ledger.overlays import Overlay
+from scripts.ledger.verified import REMOTE
+from scripts.release.releases import Release
+from scripts.workspace import git, remote, settings
+
+
+def read() -> dict[str, Any]:
+    """Environments in the order of promotion with their entries, oldest first; and releases, each once, in the order of their versions."""
+    git.refuse_shallow("what each environment served")
+    histories = {name: Overlay(name).history() for name in overlays.names()}
+    return {
+        "made": entries.now(),
+        "commit": git.text("rev-parse", "HEAD"),
+        "source": remote.source(),
+        "environments": [_environment(name, history) for name, history in histories.items()],
+        "releases": _releases(histories),
+        "blocked": blocks.read(),
+    }
+
+
+def _environment(name: str, history: list[Entry]) -> dict[str, Any]:
+    release = Overlay(name).release()
+    stay = next(iter(reversed(stays.of(history))), None) if release else None
+    return {
+        "name": name,
+        "by": settings.read().by(name),
+        "serves": release.label if release else None,
+        "digest": release.document.get("image", {}).get("digest", "") if release else "",
+        "since": stay.act.to_dict() if stay else None,
+        "verified": verified.of(stay, name) if stay else None,
+        "closed": door.closed(name),
+        "waits": _proposal(name, release),
+        "entries": [entry.to_dict() for entry in history],
+    }
+
+
+def _proposal(name: str, release: Release | None) -> dict[str, Any] | None:
+    """The proposed promotion that is not merged; whether its pull request is still open, git does not know."""
+    branch = f"{promotion.BRANCH}{name}"
+    if (
+        not git.exists(f"{REMOTE}{branch}")
+        or not git.ask("merge-base", "--is-ancestor", REMOTE + branch, "HEAD").returncode
+    ):
+        return None
+    proposed = Overlay(name).release(f"{REMOTE}{branch}")
+    if not proposed or (release and proposed.label == release.label):
+        return None
+    return {"release": proposed.label, "branch": branch, "time": git.text("log", "-1", "--format=%cI", REMOTE + branch)}
+
+
+def _releases(histories: dict[str, list[Entry]]) -> list[dict[str, Any]]:
+    """release.json of every release that some environment had; what cannot be read is left out."""
+    places = {
+        e.release: f"{e.commit}:{overlays.FOLDER / name}/release.json" for name, h in histories.items() for e in h
+    }
+    documents = filter(None, git.contents(list(places.values())))
+    found = [document for text in documents if (document := _parsed(text))]
+    return sorted(found, key=lambda document: document["version"])
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+        return document if {"version", "id", "models"} <= document.keys() else None
+    except (ValueError, AttributeError):
+        return None
