@@ -1,11 +1,15 @@
 """attestation: only what this fork's own release workflow built on main is deployed, where GitHub makes attestations at all."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import pytest
+from ruamel.yaml import YAML
 
+from tests.conftest import requires
 from tests.support.fork import Fork
 from tests.test_promote import NAME, release
 from tests.workflows.act import GitHub, Job
@@ -113,3 +117,49 @@ def test_a_service_that_the_plan_lacks_is_not_there(promoted: tuple[GitHub, Job]
         result = check(promoted, private, [])
         assert result.code == expected
         assert ("has none: " if private else "has no attestation: ") in result.err
+
+
+@pytest.mark.parametrize("controller", ["kyverno", "policy-controller"])
+def test_a_policy_names_this_fork_s_own_workflow_and_is_what_the_controller_takes(
+    promoted: tuple[GitHub, Job], controller: str
+) -> None:
+    text = promoted[1].ok("attestation", "--policy", controller).out
+    policy = YAML(typ="safe").load(text)
+    assert (
+        text.count("https://github.com/acme/Model/.github/workflows/release.yml@refs/heads/main") == 1
+        and "$" not in text
+    )
+    linter = shutil.which("actionlint")
+    crds = Path(linter).parent.joinpath("crds").glob("*.yaml") if linter else []
+    found = [crd for path in crds if names(crd := YAML(typ="safe").load(path), policy)]
+    if not found:
+        requires("tools", f"no definition of {policy['kind']} is beside actionlint: .ci/tools brings it")
+    (version,) = [one for one in found[0]["spec"]["versions"] if one["name"] == policy["apiVersion"].partition("/")[2]]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    fastjsonschema.compile(closed(schema))(policy["spec"])
+
+
+def names(crd: dict[str, Any], manifest: dict[str, Any]) -> bool:
+    return (crd["spec"]["group"], crd["spec"]["names"]["kind"]) == (
+        manifest["apiVersion"].split("/")[0],
+        manifest["kind"],
+    )
+
+
+def closed(schema: Any, key: str = "") -> Any:
+    """The schema, but refusing what it does not name: an API server would drop that in silence."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        name: closed(value, name) for name, value in schema.items() if not (key != "properties" and name == "format")
+    }
+    is_object = key != "properties" and schema.get("type") == "object" and schema.get("properties")
+    is_open = schema.get("x-kubernetes-preserve-unknown-fields")
+    return found | ({"additionalProperties": False} if is_object and not is_open else {})
+
+
+def test_an_unknown_policy_is_refused(promoted: tuple[GitHub, Job]) -> None:
+    error = promoted[1].run("attestation", "--policy", "kivverno").err
+    assert error.startswith("error: no policy 'kivverno'; did you mean 'kyverno'?\n")

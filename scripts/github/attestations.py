@@ -1,13 +1,16 @@
 """Attestations: GitHub's signed word that this fork's own release workflow, on main, has built an image."""
 
 import re
+import string
+from pathlib import Path
 
-from scripts.github import gh
+from scripts.github import fork, gh
 from scripts.release.releases import Release
 from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
 
 WORKFLOW = ".github/workflows/release.yml"
+POLICIES = Path("k8s/admission/attested")  # by which a cluster asks for the attestation itself
 # gh's words for an image without an attestation, and for a plan without the service.
 NONE = re.compile(r"no attestations? found|HTTP 40[34]|(?:not|isn't) (?:available|enabled|supported)", re.I)
 
@@ -37,3 +40,18 @@ def check(release: Release) -> str:
         f"release {release.name} {'has no attestation' if missing else 'was not built by this repository'}: {words}"
     )
     raise YourTurn(problem, "let the release workflow build it, and promote that; nothing was deployed")
+
+
+def policies() -> list[str]:
+    """The admission controllers for which there is a policy."""
+    return sorted(path.stem for path in POLICIES.glob("*.yaml"))
+
+
+def policy(controller: str) -> str:
+    """The manifest by which that controller admits only what this fork's release workflow attested.
+
+    The name is GitHub's own spelling where GitHub can be asked: a signature's identity is compared letter by letter.
+    """
+    name = gh.repository() if fork.unreachable() else fork.get("")["full_name"]
+    signer = f"{gh.SERVER}/{name}/{WORKFLOW}@refs/heads/main"
+    return string.Template((POLICIES / f"{controller}.yaml").read_text()).substitute(repository=name, signer=signer)

@@ -10,6 +10,7 @@ from typing import Any
 from scripts.workspace import process, remote
 from scripts.workspace.errors import YourTurn
 
+SERVER = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
 ATTEMPTS = 4
 PAUSE_SECONDS = 2  # doubled each time: GitHub's hiccups pass within half a minute, or last for hours
 LIMIT = 65_000  # characters of a body; GitHub refuses more than 65,536
@@ -39,7 +40,7 @@ def repository() -> str:
 
 def url(path: str) -> str:
     """The address of a page of this repository, for people."""
-    return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository()}/{path}"
+    return f"{SERVER}/{repository()}/{path}"
 
 
 def api(method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> Any:
