@@ -3,6 +3,7 @@
 Git alone is asked, at HEAD; the branches of proposals and verifications are those that this clone has fetched.
 """
 
+import contextlib
 import json
 from typing import Any
 
@@ -10,8 +11,10 @@ from scripts.ledger import blocks, door, entries, overlays, promotion, stays, ve
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
 from scripts.ledger.verified import REMOTE
+from scripts.release import releases
 from scripts.release.releases import Release
-from scripts.workspace import git, remote, settings
+from scripts.workspace import git, remote
+from scripts.workspace.errors import YourTurn
 
 
 def read() -> dict[str, Any]:
@@ -33,9 +36,7 @@ def _environment(name: str, history: list[Entry]) -> dict[str, Any]:
     stay = next(iter(reversed(stays.of(history))), None) if release else None
     return {
         "name": name,
-        "by": settings.read().by(name),
         "serves": release.label if release else None,
-        "digest": release.document.get("image", {}).get("digest", "") if release else "",
         "since": stay.act.to_dict() if stay else None,
         "verified": verified.of(stay, name) if stay else None,
         "closed": door.closed(name),
@@ -47,15 +48,13 @@ def _environment(name: str, history: list[Entry]) -> dict[str, Any]:
 def _proposal(name: str, release: Release | None) -> dict[str, Any] | None:
     """The proposed promotion that is not merged; whether its pull request is still open, git does not know."""
     branch = f"{promotion.BRANCH}{name}"
-    if (
-        not git.exists(f"{REMOTE}{branch}")
-        or not git.ask("merge-base", "--is-ancestor", REMOTE + branch, "HEAD").returncode
-    ):
+    there = f"{REMOTE}{branch}"
+    if not git.exists(there) or not git.ask("merge-base", "--is-ancestor", there, "HEAD").returncode:
         return None
-    proposed = Overlay(name).release(f"{REMOTE}{branch}")
+    proposed = Overlay(name).release(there)
     if not proposed or (release and proposed.label == release.label):
         return None
-    return {"release": proposed.label, "branch": branch, "time": git.text("log", "-1", "--format=%cI", REMOTE + branch)}
+    return {"release": proposed.label, "branch": branch, "time": git.text("log", "-1", "--format=%cI", there)}
 
 
 def _releases(histories: dict[str, list[Entry]]) -> list[dict[str, Any]]:
@@ -69,8 +68,8 @@ def _releases(histories: dict[str, list[Entry]]) -> list[dict[str, Any]]:
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
-    try:
+    with contextlib.suppress(ValueError, YourTurn):
         document = json.loads(text)
-        return document if {"version", "id", "models"} <= document.keys() else None
-    except (ValueError, AttributeError):
-        return None
+        releases.validate(document, "release.json")
+        return document
+    return None

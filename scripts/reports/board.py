@@ -19,6 +19,7 @@ from scripts.reports import wording
 LIMIT = 300_000  # bytes: a page that a phone opens at once
 WIDTH, HEIGHT = 1000, 100  # of a drawing's coordinates; the page stretches them
 TICKS = ("2V7", "0V9")  # what was taken back stands out
+NEVER = "1970-01-01T00:00:00+00:00"
 ACTS = {
     "promote": "promoted",
     "rollback": "rolled back to",
@@ -71,11 +72,10 @@ def _page(document: dict[str, Any], cut: Cut) -> str:
     }
     models = _models(document["releases"])
     shown = [_model(name, releases, cut) for name, releases in models[: cut.models]]
-    environments = [
-        environment | _strip(document["environments"], environment, cut) for environment in document["environments"]
-    ]
+    span = _span(document["environments"])
+    environments = [environment | _strip(environment, span, cut) for environment in document["environments"]]
     values = document | {"environments": environments, "models": shown, "left_out": models[cut.models :], "cut": cut}
-    return pages.get_template("board.html").render(values, span=_span(document["environments"]), acts=ACTS, back=BACK)
+    return pages.get_template("board.html").render(values, span=span, acts=ACTS, back=BACK)
 
 
 def _name(label: str) -> str:
@@ -92,8 +92,8 @@ def _time(text: str) -> str:
     return f"{when.day} {when:%b %Y, %H:%M}"
 
 
-def _seconds(entry: dict[str, Any]) -> float:
-    return datetime.datetime.fromisoformat(entry["time"]).timestamp()
+def _seconds(time: str) -> float:
+    return datetime.datetime.fromisoformat(time).timestamp()
 
 
 def _acts(environment: dict[str, Any]) -> list[dict[str, Any]]:
@@ -103,15 +103,16 @@ def _acts(environment: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _span(environments: list[dict[str, Any]]) -> list[str]:
     """The times of the first and the last act anywhere; empty if there was none."""
-    acts = sorted((entry for environment in environments for entry in _acts(environment)), key=_seconds)
-    return [acts[0]["time"], acts[-1]["time"]] if acts else []
+    times = [entry["time"] for environment in environments for entry in _acts(environment)]
+    return [min(times, key=_seconds), max(times, key=_seconds)] if times else []
 
 
-def _strip(environments: list[dict[str, Any]], environment: dict[str, Any], cut: Cut) -> dict[str, Any]:
+def _strip(environment: dict[str, Any], span: list[str], cut: Cut) -> dict[str, Any]:
     """The environment's table, and its strip of the timeline: a path of ticks for what went on, one for what was taken back."""
-    acts, span = _acts(environment), _span(environments)
-    begin, end = (datetime.datetime.fromisoformat(time).timestamp() for time in span) if span else (0.0, 0.0)
-    places = [(entry["action"] in BACK, _scaled(_seconds(entry), begin, end, WIDTH)) for entry in acts[-cut.acts :]]
+    acts, (begin, end) = _acts(environment), map(_seconds, span or [NEVER] * 2)
+    places = [
+        (entry["action"] in BACK, _scaled(_seconds(entry["time"]), begin, end, WIDTH)) for entry in acts[-cut.acts :]
+    ]
     paths = [
         "".join(f"M{x} {TICKS[back]}" for x in dict.fromkeys(x for b, x in places if b == back))
         for back in (False, True)
@@ -127,7 +128,7 @@ def _strip(environments: list[dict[str, Any]], environment: dict[str, Any], cut:
 
 
 def _scaled(value: float, low: float, high: float, size: int) -> int:
-    return round((value - low) / (high - low) * size) if high > low else size
+    return round((value - low) / (high - low) * size) if high > low else size // 2
 
 
 def _models(releases: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -162,17 +163,13 @@ def _model(name: str, parts: list[dict[str, Any]], cut: Cut) -> dict[str, Any]:
 
 def _curve(metric: str, gate: dict[str, Any] | None, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A metric over the releases that have it: its line, and the line of its gate if that is a number."""
-    points = [(part["label"], value) for part in parts if (value := _value(part, metric)) is not None]
-    values = [value for _, value in points]
+    values = [value for part in parts if (value := _value(part, metric)) is not None]
     found = BOUND.fullmatch(gate["bound"].strip()) if gate else None
-    bound = float(found[1]) if found else None
-    low, high = (
-        min([*values, *([bound] if bound is not None else [])]),
-        max([*values, *([bound] if bound is not None else [])]),
-    )
-    heights = [HEIGHT - _scaled(value, low, high, HEIGHT) if high > low else HEIGHT // 2 for value in values]
-    steps = max(len(points) - 1, 1)
-    line = "L".join(f"{round(i / steps * WIDTH)} {y}" for i, y in enumerate(heights))
+    drawn = [*values, float(found[1])] if found else values
+    heights = [HEIGHT - _scaled(value, min(drawn), max(drawn), HEIGHT) for value in drawn]
+    bound = heights.pop() if found else None
+    steps = [round(place / max(len(values) - 1, 1) * WIDTH) for place in range(len(values))]
+    line = "L".join(f"{x} {y}" for x, y in zip(steps, heights, strict=True))
     return {
         "metric": metric,
         "bound": gate["bound"] if gate else "",
@@ -180,8 +177,8 @@ def _curve(metric: str, gate: dict[str, Any] | None, parts: Sequence[dict[str, A
         "low": min(values),
         "high": max(values),
         "count": len(values),
-        "line": f"M{line}" if len(points) > 1 else f"M0 {heights[0]}H{WIDTH}",
-        "gate": None if bound is None else HEIGHT - _scaled(bound, low, high, HEIGHT) if high > low else HEIGHT // 2,
+        "line": f"M{line}" if len(values) > 1 else f"M{line}H{WIDTH}",
+        "gate": bound,
     }
 
 
