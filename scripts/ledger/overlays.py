@@ -5,6 +5,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.ledger import history, kustomization
@@ -15,6 +16,9 @@ from scripts.workspace import checkout, commits, git, settings
 from scripts.workspace.errors import YourTurn
 
 FOLDER = Path("k8s/overlays")
+BATCH = (
+    50  # releases read at once: mostly the first is meant, and a process for each would take seconds where the last is
+)
 
 
 def names() -> list[str]:
@@ -87,15 +91,10 @@ class Overlay:
 
         The search covers the history of HEAD, or of `revisions`.
         """
-        for pattern in (self.folder, FOLDER):
-            flags = ["--format=%x01%H", "--name-only", "--no-renames", "--diff-filter=AM"]
-            log = git.text("log", *revisions, *flags, "--", f"{pattern}/")
-            for block in filter(None, log.split("\x01")):
-                commit, *paths = block.split()
-                for path in (p for p in paths if p.endswith("/release.json")):
-                    release = _parse(git.show(commit, path) or b"", path)
-                    if release.is_called(which):
-                        return release
+        for folder in (self.folder, FOLDER):
+            for release in _earlier(folder, revisions):
+                if release.is_called(which):
+                    return release
         raise YourTurn(
             f"release {which} is in no ledger of this clone",
             f"./pipeline history {self.name}; or git fetch --unshallow",
@@ -156,6 +155,18 @@ class Overlay:
         values |= {"Override": entry.override}
         trailers = [f"{key}: {' '.join(value.split())}" for key, value in values.items() if value]
         return f"{self.name}: {entry.action} {entry.release}\n\n" + "\n".join(trailers)
+
+
+def _earlier(folder: Path, revisions: tuple[str, ...]) -> Iterator[Release]:
+    """Every release that a commit has written below `folder`, newest first."""
+    flags = ["--format=%x01%H", "--name-only", "--no-renames", "--diff-filter=AM"]
+    log = git.text("log", *revisions, *flags, "--", f"{folder}/")
+    blocks = [block.split() for block in log.split("\x01") if block]
+    places = [(commit, path) for commit, *paths in blocks for path in paths if path.endswith("/release.json")]
+    for start in range(0, len(places), BATCH):
+        batch = places[start : start + BATCH]
+        documents = git.contents([f"{commit}:{path}" for commit, path in batch])
+        yield from (_parse(document or b"", path) for (_, path), document in zip(batch, documents, strict=True))
 
 
 def _parse(document: bytes, source: str) -> Release:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from scripts import board
 from scripts.github import attestations, pull_requests
 from scripts.ledger import overlays, promotion
 from tests.container.conftest import REGISTRY as REGISTRY_IMAGE
@@ -83,6 +84,7 @@ def test_the_registry_of_the_tests_is_that_of_the_job() -> None:
 def test_names_in_the_verbs_are_names_of_the_files() -> None:
     attests = [step for step in load("release")["jobs"]["image"]["steps"] if "actions/attest@" in step.get("uses", "")]
     assert attestations.WORKFLOW == ".github/workflows/release.yml"
-    assert len(attests) == 2
+    assert [step["with"]["push-to-registry"] for step in attests] == [True, True], "where a cluster finds them"
+    assert (WORKFLOWS / board.PUBLISHES).exists()
     assert "environment" in load(promotion.DEPLOYS.removesuffix(".yml"))["on"]["workflow_dispatch"]["inputs"]
     assert pull_requests.CHECK == "ci"
