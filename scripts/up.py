@@ -11,7 +11,7 @@ from scripts.environments.delivery import Target
 from scripts.environments.local import Local
 from scripts.ledger import entries, kubectl, promotion
 from scripts.ledger.entries import Entry
-from scripts.release import acceptance, engine, identity, images, pushing, releases
+from scripts.release import acceptance, engine, identity, images, platforms, pushing, releases
 from scripts.release.releases import Release
 from scripts.training import models, stages
 from scripts.workspace import checkout, console, files, requirements
@@ -95,7 +95,8 @@ def _contain(release: Release) -> None:
     """Builds and tests the image, if there is an engine and the base image is available; else says why not."""
     try:
         engine.client()
-        images.find_base()
+        for architecture in platforms.chosen():
+            images.find_base(architecture)
     except YourTurn as error:
         console.say(f"  image      skipped: {error.problem}")
         return

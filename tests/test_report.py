@@ -87,7 +87,7 @@ def test_the_manifests_of_every_environment(released: Fork) -> None:
     """What others did on main since this branch left is none of its business."""
     released.edit("k8s/base/service.yaml", "port: 8501", "port: 80")
     (released.root / "k8s/overlays/canary").mkdir()
-    for name in ("kustomization.yaml", "objectives.yaml", "replicas.yaml", "resources.yaml"):
+    for name in ("architectures.yaml", "kustomization.yaml", "objectives.yaml", "replicas.yaml", "resources.yaml"):
         text = (released.root / "k8s/overlays/staging" / name).read_text()
         (released.root / "k8s/overlays/canary" / name).write_text(text.replace("serving-staging", "serving-canary"))
     released.commit("port 80, and a canary")

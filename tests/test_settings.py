@@ -54,6 +54,16 @@ BAD = {
         'server = "triton"',
         "setting 'server' in [tool.pipeline] must be 'tensorflow-serving' or 'embedded', not 'triton'",
     ),
+    "no such platform": (
+        'attestation = "where-possible"',
+        'platforms = ["linux/arm"]',
+        "no platform 'linux/arm'; did you mean 'linux/arm64'?",
+    ),
+    "a platform that TensorFlow Serving has not": (
+        'attestation = "where-possible"',
+        'platforms = ["linux/arm64"]',
+        "platforms in [tool.pipeline] names linux/arm64, for which TensorFlow Serving has no image",
+    ),
     "model without a file": (
         'models = ["instant"]',
         'models = ["instnt"]',

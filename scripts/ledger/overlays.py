@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.ledger import history, kustomization
+from scripts.ledger import architectures, history, kustomization
 from scripts.ledger.entries import Entry
 from scripts.release import releases
 from scripts.release.releases import Release
@@ -147,6 +147,8 @@ class Overlay:
             "release.json": (json.dumps(release.document, indent=2, allow_nan=False) + "\n").encode(),
             history.FILE: record,
         }
+        if git.show(revision, f"{self.folder}/{architectures.FILE}") is not None:  # an overlay may do without it
+            content[architectures.FILE] = architectures.patch(release.architectures)
         return commits.with_folder(parent, str(self.folder), revision, content)
 
     def _message(self, entry: Entry) -> str:

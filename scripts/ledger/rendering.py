@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.ledger import kubectl, kustomization, objectives
+from scripts.ledger import architectures, kubectl, kustomization, objectives
 from scripts.release.releases import Release
 from scripts.workspace import files, git
 from scripts.workspace.errors import YourTurn
@@ -42,6 +42,8 @@ def render(
         if release:
             text = kustomization.decoded(file.read_bytes(), f"{folder}/{name}")
             file.write_bytes(kustomization.with_images(text, f"{folder}/{name}", release.images).encode())
+            if (patch := file.with_name(architectures.FILE)).exists():
+                patch.write_bytes(architectures.patch(release.architectures))
         if component:
             file.write_text(kustomization.with_component(file.read_text(), f"{folder}/{name}", component))
         if elsewhere:

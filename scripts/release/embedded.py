@@ -18,6 +18,7 @@ FILES = [
     "serving/__init__.py",
 ]
 CERTIFICATES = "SSL_CERT_FILE"  # for a machine behind a proxy with its own certificate
+BASES = ["PYTHON_IMAGE", "TOOLS_IMAGE"]  # in the environment: other images than the Dockerfile's own
 BUILT = "docker needs BuildKit: install buildx (docker-buildx-plugin), then the same command again"
 
 
@@ -31,16 +32,18 @@ def parts() -> dict[str, str]:
     return {str(path): files.sha256(path) for path in sorted([*map(Path, FILES), *code])}
 
 
-def image() -> str:
+def image(architecture: str) -> str:
     """The image's local name: the same files give the same name."""
     listed = "\n".join(f"{name} {value}" for name, value in parts().items())
-    return f"embedded-server:{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
+    return f"embedded-server:{hashlib.sha256(listed.encode()).hexdigest()[:16]}-{architecture}"
 
 
-def build() -> None:
+def build(architecture: str) -> None:
     """Builds the image. Raises YourTurn with the engine's own message if that fails."""
     secret = ["--secret", f"id=certificates,src={os.environ[CERTIFICATES]}"] if CERTIFICATES in os.environ else []
-    command = ["docker", "build", "--quiet", "--tag", image(), "--file", DOCKERFILE, *secret, "."]
+    bases = [flag for name in BASES if name in os.environ for flag in ("--build-arg", name)]
+    what = ["--platform", f"linux/{architecture}", "--tag", image(architecture), "--file", DOCKERFILE]
+    command = ["docker", "build", "--quiet", *what, *bases, *secret, "."]
     doing = f"the embedded server's image cannot be built of {DOCKERFILE}"
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})

@@ -103,19 +103,15 @@ def find(name: str):
         return None
 
 
-def architecture(image: str) -> str:
-    with explained(f"the image {image} is gone"):
-        return client().images.get(image).attrs["Architecture"]
-
-
 def build(
     context: IO[bytes],
     tag: str,
     labels: dict[str, str],
     seconds: int,
     show: Callable[[str], None],
+    platform: str | None = None,
 ) -> str:
-    """Builds the tar `context`, dated `seconds`, and tags it. Returns the image's id."""
+    """Builds the tar `context`, dated `seconds`, and tags it; for the engine's own platform if `platform` says no other. Returns its id."""
     engine = client()
     with explained(f"the image {tag} cannot be built"):
         steps = engine.api.build(
@@ -126,6 +122,7 @@ def build(
             forcerm=True,
             decode=True,
             labels=labels,
+            platform=platform,
         )
         _follow(steps, f"the image {tag} cannot be built", show)
         return _dated(engine, engine.images.get(tag), tag, seconds)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.release import embedded, engine
+from scripts.release import embedded, engine, platforms
 from scripts.release.releases import Release
 from scripts.workspace import console, files, remote, settings
 from scripts.workspace.errors import YourTurn
 
-NOTE = Path("build/image.json")  # {"release", "reference", "id", "volume", "tested"}
+NOTE = Path("build/image.json")  # {"release", "reference", "id", "images": {architecture: id}, "volume", "tested"}
 CONFIGS = ["batching.config", "monitoring.config"]
 DOCKERFILE = Path("serving/Dockerfile")
 BASE = re.compile(r"^FROM (\S+)", re.M)
@@ -40,26 +40,36 @@ def build(release: Release) -> None:
 
 
 def _build(release: Release) -> str:
-    tag = reference(release)
-    find_base()
+    built = {architecture: _build_for(release, architecture) for architecture in platforms.chosen()}
+    own, tag = built.get(platforms.here(), next(iter(built.values()))), reference(release)
+    with engine.explained(f"the image {tag} cannot be tagged"):
+        engine.client().images.get(own).tag(tag)
+    note = {"release": release.id, "reference": tag, "id": own, "images": built}
+    files.write_json(NOTE, note | {"volume": has_volume(), "tested": False})
+    words = stand_in(own)
+    _tell_cards(release, words)
+    several = f", for {' and '.join(built)}" if len(built) > 1 else ""
+    return f"{tag}{several}, on {words}" if words else f"{tag}{several}"
+
+
+def _build_for(release: Release, architecture: str) -> str:
+    find_base(architecture)
+    foreign = None if architecture == platforms.here() else f"linux/{architecture}"
+    tag = f"{reference(release)}-{architecture}" if foreign else reference(release)
     with engine.context() as (tar, file):
-        _fill(tar, release)
+        _fill(tar, release, architecture)
         tar.close()
         file.seek(0)
-        image = engine.build(file, tag, labels(release), release.version, _say_step)
-    files.write_json(
-        NOTE, {"release": release.id, "reference": tag, "id": image, "volume": has_volume(), "tested": False}
-    )
-    words = stand_in(image)
-    _tell_cards(release, words)
-    return f"{tag}, on {words}" if words else tag
+        return engine.build(file, tag, labels(release), release.version, _say_step, foreign)
 
 
-def base() -> str:
+def base(architecture: str | None = None) -> str:
     """The image below a release: SERVING_IMAGE in the environment, else the embedded server's, or the one that serving/Dockerfile names."""
     if given := os.environ.get("SERVING_IMAGE"):
         return given
-    return embedded.image() if embedded.is_chosen() else BASE.findall(DOCKERFILE.read_text())[0]
+    if embedded.is_chosen():
+        return embedded.image(architecture or platforms.here())
+    return BASE.findall(DOCKERFILE.read_text())[0]
 
 
 def stand_in(image: str) -> str:
@@ -77,24 +87,23 @@ def _tell_cards(release: Release, words: str) -> None:
             files.write(card, "\n".join([*lines, *([f"{CARD} {words}."] if words else []), ""]))
 
 
-def find_base() -> None:
+def find_base(architecture: str) -> None:
     """Pulls or builds the base image unless it is here. Raises YourTurn if it is not available, or is for another architecture."""
-    client, name = engine.client(), base()
-    if embedded.is_chosen() and name == embedded.image() and not engine.find(name):
+    name = base(architecture)
+    if embedded.is_chosen() and name == embedded.image(architecture) and not engine.find(name):
         console.say(f"  {name}: built once for this server, in minutes")
-        embedded.build()
+        embedded.build(architecture)
     with engine.explained(f"the base image {name} cannot be pulled"):
-        image = engine.find(name) or client.images.pull(name)
-        here, there = image.attrs["Architecture"], client.version()["Arch"]
-    if here != there:
-        problem = f"the base image {name} is for {here}, this engine's machine is {there}"
-        raise YourTurn(problem, f"{engine.EMBEDDED}, or let SERVING_IMAGE name a base image for this machine")
+        image = engine.find(name) or engine.client().images.pull(name)
+    if (there := image.attrs["Architecture"]) != architecture:
+        problem = f"the base image {name} is for {there}, and a release is wanted for {architecture}"
+        raise YourTurn(problem, f"{engine.EMBEDDED}, or let SERVING_IMAGE name a base image for {architecture}")
 
 
-def _fill(tar, release: Release) -> None:
+def _fill(tar, release: Release, architecture: str) -> None:
     """Fills the context: the Dockerfile, and /models, which is empty if the models are a volume."""
     seconds = release.version
-    dockerfile = BASE.sub(f"FROM {base()}", DOCKERFILE.read_text(), count=1)
+    dockerfile = BASE.sub(f"FROM {base(architecture)}", DOCKERFILE.read_text(), count=1)
     engine.add(tar, "Dockerfile", dockerfile.encode(), seconds)
     for folder in ("rootfs", "rootfs/models"):
         engine.add_folder(tar, folder, seconds)

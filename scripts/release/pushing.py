@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.release import edge, engine, images, volumes
+from scripts.release import edge, engine, images, platforms, releases, volumes
 from scripts.release.releases import Release
 from scripts.workspace import actions, console, files
 from scripts.workspace.errors import YourTurn
@@ -13,17 +13,16 @@ def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
     note = images.note(release)
     _refuse_unfit(release, note, dirty)
     name, _, tag = note["reference"].rpartition(":")
-    if preview:
-        name = f"{name}-preview"
-        engine.client().images.get(note["reference"]).tag(name, tag)
+    name += "-preview" * preview
     places: dict[str, Any] = {}
     with console.stage("push") as stage:
-        digest, pushed = engine.push(name, tag, lambda line: None)
-        places["image"] = {"name": name, "digest": digest}
-        stage.result = f"{name}@{digest}" + ("" if pushed else ": already there, nothing pushed")
+        digests, pushed = _push_images(note["images"], name, tag)
+        digest, put = _as_one(name, tag, digests)
+        places["image"] = {"name": name, "digest": digest} | _architectures(digests)
+        stage.result = f"{name}@{digest}" + ("" if pushed or put else ": already there, nothing pushed")
     if note["volume"]:
         with console.stage("push") as stage:
-            volume, words = volumes.push(release, name, f"{tag}-models", engine.architecture(note["id"]))
+            volume, words = volumes.push(release, name, f"{tag}-models", list(note["images"]))
             places["volume"] = {"name": name, "digest": volume}
             stage.result = f"models: {name}@{volume}: {words}"
     if release.document["edge"]:
@@ -32,8 +31,31 @@ def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
             stage.result = f"{count} of {len(places['artifacts'])} LiteRT files pushed"
     document = {key: value for key, value in release.document.items() if key not in ("volume", "artifacts")}
     files.write_json(release.folder / "release.json", document | places)  # last: everything that it names must be there
-    engine.push_as(f"{name}@{digest}", name, release.name)  # the hash alone is the tag that `find` asks for
+    if len(digests) > 1:  # the hash alone is the tag that `find` asks for
+        platforms.push_index(name, release.name, digests)
+    else:
+        engine.push_as(f"{name}@{digest}", name, release.name)
     actions.output(name=name, digest=digest)
+
+
+def _push_images(images: dict[str, str], name: str, tag: str) -> tuple[dict[str, str], bool]:
+    """Pushes the image of each architecture. Returns their digests, and whether any was pushed."""
+    done = {}
+    for architecture, image in images.items():
+        own = f"{tag}-{architecture}" if len(images) > 1 else tag
+        with engine.explained(f"the image for {architecture} is gone"):
+            engine.client().images.get(image).tag(name, own)
+        done[architecture] = engine.push(name, own, lambda line: None)
+    return {architecture: digest for architecture, (digest, _) in done.items()}, any(new for _, new in done.values())
+
+
+def _as_one(name: str, tag: str, digests: dict[str, str]) -> tuple[str, bool]:
+    """The digest of the release: of its one image, or of an index, and whether that was put."""
+    return platforms.push_index(name, tag, digests) if len(digests) > 1 else (next(iter(digests.values())), False)
+
+
+def _architectures(digests: dict[str, str]) -> dict[str, list[str]]:
+    return {} if list(digests) == releases.ARCHITECTURES else {"architectures": sorted(digests)}
 
 
 def _refuse_unfit(release: Release, note: dict, dirty: bool) -> None:

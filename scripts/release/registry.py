@@ -21,7 +21,8 @@ from scripts.workspace.errors import YourTurn
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-KINDS = f"{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json"
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"  # Docker's own form of an index, for images in Docker's own form
+KINDS = f"{MANIFEST}, {INDEX}, {LIST}, application/vnd.docker.distribution.manifest.v2+json"
 EMPTY = b"{}"  # the specification's configuration for an artifact without one
 CHUNK = 2**20  # bytes in memory at a time
 TIMEOUT = (10, 300)  # seconds to connect, and to wait for a byte: a registry may hash gigabytes before it answers

@@ -15,6 +15,7 @@ SCHEMA = Path(__file__).with_name("release.schema.json")
 EXPORT_AGAIN = "./pipeline up, or ./pipeline train && ./pipeline evaluate && ./pipeline export"
 # Fields added to release.json after the release is made: its places, and its comparisons. They are not part of its identity.
 NOTED = {"image", "volume", "artifacts", "against"}
+ARCHITECTURES = ["amd64"]  # of an image of which release.json says no others
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Release:
         if "image" not in self.document:
             raise YourTurn(f"release {self.name} is in no registry", "./pipeline push")
         return self.document["image"]["name"], self.document["image"]["digest"]
+
+    @property
+    def architectures(self) -> list[str]:
+        """Those of the nodes that can run the image, as in kubernetes.io/arch."""
+        return self.document.get("image", {}).get("architectures", ARCHITECTURES)
 
     @property
     def made(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import tarfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from scripts.release import engine, images, registry
+from scripts.release import engine, images, platforms, registry
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
@@ -83,26 +84,34 @@ def _link(name: str, target: str, seconds: int) -> tarfile.TarInfo:
     return entry
 
 
-def push(release: Release, name: str, tag: str, architecture: str) -> tuple[str, str]:
-    """Pushes the image unless it is there. Returns its digest, and the result in words."""
+def push(release: Release, name: str, tag: str, architectures: list[str]) -> tuple[str, str]:
+    """Pushes the image unless it is there: of the same layers for each architecture. Returns its digest, and the result in words."""
     repository, tars = registry.Repository(name), layers(release)
-    pushed = [repository.push(tar) for tar in tars]
-    config = registry.Text(_config(release, tars, architecture))
-    repository.push(config)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": registry.MANIFEST,
-        "config": registry.descriptor(CONFIG, config),
-        "layers": [registry.descriptor(LAYER, tar) for tar in tars],
-    }
-    described, put = repository.push_manifest(document, tag)
+    pushed, several = [repository.push(tar) for tar in tars], len(architectures) > 1
+    digests = {}
+    for architecture in architectures:
+        document = _manifest(repository, _config(release, tars, architecture), tars)
+        described, put = repository.push_manifest(document, f"{tag}-{architecture}" if several else tag)
+        digests[architecture] = described["digest"]
+    digest, put = platforms.push_index(name, tag, digests) if several else (described["digest"], put)
     size = sum(len(tar) for tar, new in zip(tars, pushed, strict=True) if new)
     words = (
         f"{sum(pushed)} of {len(tars)} layers pushed, {size / 2**20:.1f} MiB"
         if put
         else "already there, nothing pushed"
     )
-    return described["digest"], words
+    return digest, words
+
+
+def _manifest(repository: registry.Repository, config: bytes, tars: list[Tar]) -> dict[str, Any]:
+    """The manifest of those layers, with its configuration pushed."""
+    repository.push(registry.Text(config))
+    return {
+        "schemaVersion": 2,
+        "mediaType": registry.MANIFEST,
+        "config": registry.descriptor(CONFIG, registry.Text(config)),
+        "layers": [registry.descriptor(LAYER, tar) for tar in tars],
+    }
 
 
 def _config(release: Release, tars: list[Tar], architecture: str) -> bytes:
@@ -139,6 +148,8 @@ def unpack(name: str, digest: str, folder: Path) -> None:
     """Writes the image's files below `folder`, without an engine."""
     repository = registry.Repository(name)
     document, _ = repository.manifest(digest)
+    if "manifests" in document:  # one for each architecture, all of the same layers
+        document, _ = repository.manifest(document["manifests"][0]["digest"])
     for layer in document["layers"]:
         with repository.blob(layer["digest"]) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             tar.extractall(folder, filter="data")

@@ -47,6 +47,8 @@ def _find(wanted: str) -> tuple[Release | None, str]:
     release = _in_ledger(wanted)
     if not release or release.image != (name, digest):
         return None, "is in the registry, but as that in no ledger"
+    if missing := {platform.partition("/")[2] for platform in settings.read().platforms} - set(release.architectures):
+        return None, f"is in the registry, but not for {' and '.join(sorted(missing))}"
     try:
         attestations.check(release)
     except YourTurn as error:

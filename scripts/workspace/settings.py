@@ -12,6 +12,7 @@ FILE = Path("pyproject.toml")
 BUILDS = ["cpu", "cuda"]
 WISHES = ["where-possible", "required"]
 SERVERS = ["tensorflow-serving", "embedded"]
+PLATFORMS = ["linux/amd64", "linux/arm64"]
 WAYS = ["commit", "pull-request"]
 
 
@@ -25,6 +26,7 @@ class Settings:
     image: str = ""
     model_volume: bool = False
     server: str = "tensorflow-serving"
+    platforms: list[str] = field(default_factory=list)
     tensorflow: str = "cpu"
     ready_timeout_seconds: int = 300
     attestation: str = "where-possible"
@@ -69,11 +71,22 @@ def read() -> Settings:
         if (chosen := table.get(key, choices[0])) not in choices:
             problem = f"setting {key!r} in [tool.pipeline] must be {' or '.join(map(repr, choices))}, not {chosen!r}"
             raise YourTurn(problem, f"edit {FILE}")
+    _check_platforms(table.get("platforms", []), table.get("server", SERVERS[0]))
     if not table.get("models"):
         raise YourTurn(
             'no setting "models" in [tool.pipeline]: nothing to train', f'edit {FILE}: models = ["linear_regression"]'
         )
     return Settings(**table)
+
+
+def _check_platforms(platforms: list[str], server: str) -> None:
+    for platform in platforms:
+        refuse_unknown("platform", platform, PLATFORMS)
+    if len(set(platforms)) < len(platforms):
+        raise YourTurn("setting 'platforms' in [tool.pipeline] names one twice", f"edit {FILE}")
+    if server == "tensorflow-serving" and PLATFORMS[1] in platforms:
+        problem = f"platforms in [tool.pipeline] names {PLATFORMS[1]}, for which TensorFlow Serving has no image"
+        raise YourTurn(problem, f'edit {FILE}: server = "embedded"')
 
 
 def _check_environments(environments: dict[str, dict]) -> None:

@@ -89,6 +89,7 @@ _string_copy = _function("TF_StringCopy", None, c_void_p, c_char_p, c_size_t)
 _string_data = _function("TF_StringGetDataPointer", c_void_p, c_void_p)
 _string_size = _function("TF_StringGetSize", c_size_t, c_void_p)
 _string_free = _function("TF_StringDealloc", None, c_void_p)
+_COPIED_BYTES = 32 * 1024  # an input up to here is copied once more
 _TSTRING_BYTES = 24  # sizeof(TF_TString), fixed by its ABI
 
 
@@ -219,7 +220,9 @@ def _to_c(tensor: Tensor) -> int:
     size = values.nbytes
     handle = _allocate(tensor.dtype, dims, rank, size)
     if size:
-        ctypes.memmove(_tensor_data(handle), np.ascontiguousarray(values).ctypes.data, size)
+        # The address of an array costs 5 µs more than a copy of a small one.
+        source = values.tobytes() if size <= _COPIED_BYTES else np.ascontiguousarray(values).ctypes.data
+        ctypes.memmove(_tensor_data(handle), source, size)
     return handle
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from scripts.release import embedded, platforms, served
 from scripts.release import engine as engines
 from scripts.release import registry as registries
-from scripts.release import served
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 from tests.support.fork import INSTANT, TABLES, Fork, run_verb
@@ -158,6 +158,69 @@ def test_models_as_an_image_of_their_own(built, registry, engine: docker.DockerC
         release = served.with_models(Release(fork.root / "k8s/overlays/dev", document))
         release.check_files()
         assert release.models[0]["examples"][0]["outputs"]["sum"] == [[answer]] * 2
+
+
+@pytest.fixture
+def two(registry, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fork]:
+    """A fork for two architectures, whose embedded server is a file that no machine can run."""
+    fork = Fork(tmp_path / "two")
+    both = 'server = "embedded"\nplatforms = ["linux/amd64", "linux/arm64"]\n'
+    fork.edit("pyproject.toml", 'image = ""', f'{both}image = "127.0.0.1:{registry()}/team/model"')
+    (fork.root / "serving/embedded/access.py").write_text(f"# {fork.root}: an image of its own\n")
+    monkeypatch.chdir(fork.root)
+    monkeypatch.delenv("SERVING_IMAGE", raising=False)
+    names = {architecture: embedded.image(architecture) for architecture in ("amd64", "arm64")}
+    for architecture, name in names.items():
+        load(
+            engine,
+            name,
+            architecture,
+            {"usr/bin/tensorflow_model_server": b"\x7fELF\x02\x01\x01".ljust(18, b"\0") + b"\xff\xfe"},
+        )
+    yield fork
+    note = fork.read("build/image.json")
+    for image in (*note["images"].values(), note["id"], *names.values()):
+        engine.images.remove(image, force=True)
+
+
+def load(engine: docker.DockerClient, name: str, architecture: str, files: dict[str, bytes]) -> None:
+    """An image of one layer with those files."""
+    layer, archive = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for path, content in files.items():
+            engines.add(tar, path, content, 0)
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"]}
+    document = {"architecture": architecture, "os": "linux", "rootfs": rootfs}
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for file, content in (("config.json", document), ("manifest.json", manifest)):
+            engines.add(tar, file, json.dumps(content).encode(), 0)
+        engines.add(tar, "layer.tar", layer.getvalue(), 0)
+    engine.images.load(archive.getvalue())
+
+
+def test_one_digest_for_two_architectures(two: Fork, engine: docker.DockerClient) -> None:
+    """An index, of which the ledger knows one digest; both images have the same layer of models, and nodes of both may run it."""
+    contain(two, INSTANT)
+    note = two.read("build/image.json")
+    assert note["images"].keys() == {"amd64", "arm64"}
+    assert [engine.images.get(image).attrs["Architecture"] for image in note["images"].values()] == ["amd64", "arm64"]
+    two.ok("push")
+    place = two.read("build/release/release.json")["image"]
+    assert place["architectures"] == ["amd64", "arm64"]
+    repository = registries.Repository(place["name"])
+    index, described = repository.manifest(place["digest"])
+    assert described["digest"] == place["digest"]
+    assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+    manifests = [repository.manifest(entry["digest"])[0] for entry in index["manifests"]]
+    assert len({manifest["layers"][-1]["digest"] for manifest in manifests}) == 1
+    assert repository.manifest(two.read("build/release/release.json")["id"][:12])[1]["digest"] == place["digest"]
+    assert "already there, nothing pushed" in two.ok("push").err
+    two.ok("image")
+    assert two.read("build/image.json")["images"] == note["images"]
+    two.ok("promote", "dev")
+    assert "values: [amd64, arm64]" in (two.root / "k8s/overlays/dev/architectures.yaml").read_text()
+    assert not any(platforms.can_run(image) for image in note["images"].values())
 
 
 def test_a_candidate_is_judged_against_the_models_of_the_image(
@@ -325,17 +388,11 @@ def test_an_image_on_a_stand_in_says_so(built, base: str, engine: docker.DockerC
 
 def test_a_base_for_another_machine_is_refused(built, engine: docker.DockerClient) -> None:
     fork, name = built(1), "localhost/pipeline-test-arm:1"
-    document = {"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": []}]
-        for file, content in (("config.json", document), ("manifest.json", manifest)):
-            engines.add(tar, file, json.dumps(content).encode(), 0)
-    engine.images.load(archive.getvalue())
+    load(engine, name, "arm64", {"base": b"base"})
     try:
         fork.edit("serving/Dockerfile", BASE, name)
         here = engine.version()["Arch"]
-        assert f"the base image {name} is for arm64, this engine's machine is {here}" in refusal(fork, "image")
+        assert f"the base image {name} is for arm64, and a release is wanted for {here}" in refusal(fork, "image")
     finally:
         engine.images.remove(name, force=True)
 

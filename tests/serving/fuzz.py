@@ -1,6 +1,6 @@
 """Fuzzes the embedded server: python -m tests.serving.fuzz [--requests 100000] [--seed 1] [--models FOLDER]
 
-Sends mutated and made-up REST requests, gRPC calls with random tensors, and broken HTTP/1 and HTTP/2 bytes. Fails if the
+Sends mutated and made-up REST requests, some in crumbs, gRPC calls with random tensors, and broken HTTP/1 and HTTP/2 bytes. Fails if the
 server ends, does not answer in time, or answers in any other than the documented form: for REST a JSON object with the
 one key `error` (HTML where no API is reached, nothing for a version beyond 64 bits), for gRPC a status code. Prints the
 figures as JSON.
@@ -339,11 +339,11 @@ class Run:
 
     def worker(self, number: int) -> None:
         source = Source(self.seed * 1000 + number)
-        kinds = {"rest": self.rest, "grpc": self.grpc, "raw": self.raw}
+        kinds = {"rest": self.rest, "grpc": self.grpc, "raw": self.raw, "slow": self.slow}
         with grpc.insecure_channel(f"127.0.0.1:{self.server.grpc_port}") as self_channel:
             state: dict = {"channel": self_channel, "socket": None}
             while self.take():
-                kind = source.random.choices(["rest", "grpc", "raw"], [0.7, 0.27, 0.03])[0]
+                kind = source.random.choices(list(kinds), [0.68, 0.27, 0.03, 0.02])[0]
                 started = time.monotonic()
                 try:
                     outcome = kinds[kind](source, state)
@@ -380,6 +380,20 @@ class Run:
                 raise Failure(f"INTERNAL {error.details()} to {method} {data!r}") from None
             return f"gRPC {error.code().name}"
         return "gRPC OK"
+
+    def slow(self, source: Source, state: dict) -> str:
+        """A request that comes in crumbs, each in a segment of its own, is answered all the same."""
+        request = source.http()
+        with socket.create_connection(("127.0.0.1", self.server.rest_port), TIMEOUT) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            at = 0
+            while at < len(request):
+                size = source.random.randint(1, 1 + len(request) // 20)
+                client.sendall(request[at : at + size])
+                at += size
+            status, body, _ = read_response(client)
+        check_rest(status, body, request)
+        return f"slow REST {status}"
 
     def raw(self, source: Source, state: dict) -> str:
         """Bytes that are no request; the server may close, but must not hang on to them or end."""
@@ -434,13 +448,18 @@ def config(models: Path) -> str:
     return f"model_config_list {{ {' '.join(entries)} }}"
 
 
+def newest_models() -> Path:
+    """What the conformance suite has left."""
+    return max((ROOT / "build" / "conformance").glob("*/complete")).parent
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--models", type=Path, help="what tests/conformance/models.py has written")
     arguments = parser.parse_args()
-    models = arguments.models or max((ROOT / "build" / "conformance").glob("*/complete")).parent
+    models = arguments.models or newest_models()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "models.config").write_text(config(models))
         server = ModelServer(f"--model_config_file={folder}/models.config", log=Path(folder) / "log")

@@ -39,7 +39,7 @@ class Request:
     numbers: Numbers
 
 
-_structures: dict[tuple[int, ...], bytes] = {}
+_shapes: dict[bytes, tuple[int, ...]] = {}  # of the brackets and commas that have been seen
 
 
 def parse(body: bytes) -> Request | None:
@@ -62,9 +62,8 @@ def parse_array(text: bytes) -> Numbers | None:
     marked = text.translate(_TO_DIGIT, _SPACE)
     if _lacks_number(marked):
         return None
-    brackets = marked.translate(None, b"0")
-    shape = _shape(brackets)
-    if shape is None or brackets != _structure(shape):
+    shape = _shape(marked.translate(None, b"0"))
+    if shape is None:
         return None
     try:
         # Brackets become blanks: two numbers with only a bracket between them are then an error, as they should be.
@@ -82,6 +81,20 @@ def _lacks_number(marked: bytes) -> bool:
 
 
 def _shape(brackets: bytes) -> tuple[int, ...] | None:
+    """The shape of a regular array, by its brackets and commas; None if they are those of none."""
+    found = _shapes.get(brackets)
+    if found is None:
+        found = _claimed(brackets)
+        if found is None or brackets != _structure(found):
+            return None
+        if len(_shapes) >= 256:
+            _shapes.clear()
+        if len(brackets) < 1 << 20:
+            _shapes[brackets] = found
+    return found
+
+
+def _claimed(brackets: bytes) -> tuple[int, ...] | None:
     """The shape that the first element of each level claims."""
     depth = len(brackets) - len(brackets.lstrip(b"["))
     if not 0 < depth <= 16:
@@ -103,13 +116,7 @@ def _shape(brackets: bytes) -> tuple[int, ...] | None:
 
 def _structure(shape: tuple[int, ...]) -> bytes:
     """The brackets and commas of an array of this shape."""
-    found = _structures.get(shape)
-    if found is None:
-        found = b""
-        for size in reversed(shape):
-            found = b"[" + b",".join([found] * size) + b"]"
-        if len(_structures) >= 256:
-            _structures.clear()
-        if len(found) < 1 << 20:
-            _structures[shape] = found
+    found = b""
+    for size in reversed(shape):
+        found = b"[" + b",".join([found] * size) + b"]"
     return found

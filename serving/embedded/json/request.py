@@ -6,6 +6,7 @@ Error texts and the order of the checks are TensorFlow Serving's.
 import base64
 import binascii
 import re
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -212,9 +213,11 @@ def _numeric(value: list, dtype: int) -> Tensor | None:
 def _float_array(value: list, kinds: set[type], dtype: int, shape: tuple[int, ...]) -> Tensor | None:
     if not kinds <= _NUMBERS:
         return None
-    # Through double, as TensorFlow Serving does: an integer of more than 24 bits is rounded once, not refused.
+    # Through double, as TensorFlow Serving does: an integer of more than 24 bits is rounded once, not refused. Packed, since NumPy takes three
+    # times as long to read a list.
+    wide = np.frombuffer(struct.pack(f"<{len(value)}d", *value), "<f8")
     with np.errstate(over="ignore"):
-        return Tensor(dtype, shape, np.array(value, np.float64).astype(NUMPY[dtype]))
+        return Tensor(dtype, shape, wide.astype(NUMPY[dtype]))
 
 
 def _integer_array(value: list, kinds: set[type], dtype: int, shape: tuple[int, ...]) -> Tensor | None:
