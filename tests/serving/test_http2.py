@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.embedded.errors import StatusError
-from serving.embedded.http import http2
+from serving.embedded.http import connection, http2
 from serving.embedded.http.frames import (
     ACK,
     CALM,
@@ -402,7 +402,7 @@ def test_answers_take_turns_and_none_is_looked_at_in_vain() -> None:
 
 def test_answers_that_are_not_taken_stop_new_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     def check() -> None:
-        monkeypatch.setattr(http2, "MAX_HELD", 40 << 20)
+        monkeypatch.setattr(connection, "MAX_HELD", 40 << 20)
         peer = Peer()
         peer.send(HELLO, call(1, "/large"), call(3, "/large"))
         assert code(peer.send(call(5))) == ("stream", REFUSED)

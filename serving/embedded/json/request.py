@@ -213,8 +213,8 @@ def _numeric(value: list, dtype: int) -> Tensor | None:
 def _float_array(value: list, kinds: set[type], dtype: int, shape: tuple[int, ...]) -> Tensor | None:
     if not kinds <= _NUMBERS:
         return None
-    # Through double, as TensorFlow Serving does: an integer of more than 24 bits is rounded once, not refused. Packed, since NumPy takes three
-    # times as long to read a list.
+    # Through double, as TensorFlow Serving does: an integer of more than 24 bits is rounded once, not refused.
+    # Packed, since NumPy takes three times as long to read a list.
     wide = np.frombuffer(struct.pack(f"<{len(value)}d", *value), "<f8")
     with np.errstate(over="ignore"):
         return Tensor(dtype, shape, wide.astype(NUMPY[dtype]))
