@@ -98,7 +98,8 @@ def _contain(release: Release) -> None:
         for architecture in platforms.chosen():
             images.find_base(architecture)
     except YourTurn as error:
-        console.say(f"  image      skipped: {error.problem}")
+        what_to_set = f"; {error.remedy}" * error.remedy.startswith(engine.EMBEDDED)
+        console.say(f"  image      skipped: {error.problem}{what_to_set}")
         return
     if not _is_tested(release):
         images.build(release)

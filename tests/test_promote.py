@@ -52,6 +52,20 @@ def small(tmp_path: Path) -> Fork:
     return Fork(tmp_path / "fork")
 
 
+def test_the_nodes_follow_the_architectures_of_the_release(small: Fork) -> None:
+    """An overlay without the file stays without it."""
+    both = {"name": NAME, "digest": DIGEST, "architectures": ["amd64", "arm64"]}
+    (small.root / "k8s/overlays/staging/architectures.yaml").unlink()
+    small.edit("k8s/overlays/staging/kustomization.yaml", "  - path: architectures.yaml\n", "")
+    small.commit("staging runs anywhere")
+    for number, fields, values in ((1, {}, "[amd64]"), (2, {"image": both}, "[amd64, arm64]"), (3, {}, "[amd64]")):
+        push(small, release(number, **fields))
+        small.ok("promote", "dev")
+        assert f"values: {values}\n" in small.git("show", f"HEAD:{OVERLAY}/architectures.yaml")
+        small.ok("promote", "staging")
+    assert not (small.root / "k8s/overlays/staging/architectures.yaml").exists()
+
+
 def test_one_commit_that_changes_the_digest_and_the_release(small: Fork) -> None:
     before = (small.root / OVERLAY / "kustomization.yaml").read_text()
     push(small, release(1))

@@ -3,6 +3,8 @@
 from scripts.release import engine, registry
 from scripts.workspace import settings
 
+FOREIGN = "exec format error"  # the kernel's words for a program of another architecture
+
 
 def chosen() -> list[str]:
     """As Kubernetes names them in kubernetes.io/arch: those of the settings, else the engine's own."""
@@ -18,14 +20,17 @@ def can_run(image: str) -> bool:
     """Whether the engine can run `image`: of its own architecture, or by an emulator that its kernel knows (binfmt_misc)."""
     import docker.errors
 
-    run = engine.client().containers.run
+    container = engine.client().containers.create(image, ["--version"], entrypoint="/usr/bin/tensorflow_model_server")
     try:
-        run(image, ["--version"], entrypoint="/usr/bin/tensorflow_model_server", remove=True, network_mode="none")
-    except docker.errors.ContainerError as error:
-        return b"exec format error" not in (error.stderr or b"")
+        container.start()
+        container.wait()
+        return FOREIGN not in container.logs().decode(errors="replace")
     except docker.errors.APIError as error:
-        return "exec format error" not in str(error)
-    return True
+        if FOREIGN not in str(error):
+            raise engine.refused(f"the image {image} cannot be started", str(error)) from error
+        return False
+    finally:
+        container.remove(force=True)
 
 
 def push_index(name: str, tag: str, digests: dict[str, str]) -> tuple[str, bool]:

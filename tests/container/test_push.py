@@ -18,7 +18,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts.release import embedded, platforms, served
+from scripts import up
+from scripts.release import embedded, platforms, releases, served
 from scripts.release import engine as engines
 from scripts.release import registry as registries
 from scripts.release.releases import Release
@@ -179,7 +180,7 @@ def two(registry, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pyte
         )
     yield fork
     note = fork.read("build/image.json")
-    for image in (*note["images"].values(), note["id"], *names.values()):
+    for image in {*note["images"].values(), *names.values()}:
         engine.images.remove(image, force=True)
 
 
@@ -188,7 +189,9 @@ def load(engine: docker.DockerClient, name: str, architecture: str, files: dict[
     layer, archive = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for path, content in files.items():
-            engines.add(tar, path, content, 0)
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"]}
     document = {"architecture": architecture, "os": "linux", "rootfs": rootfs}
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
@@ -386,13 +389,17 @@ def test_an_image_on_a_stand_in_says_so(built, base: str, engine: docker.DockerC
         engine.images.remove(name, force=True)
 
 
-def test_a_base_for_another_machine_is_refused(built, engine: docker.DockerClient) -> None:
+def test_a_base_for_another_machine_is_refused(built, engine: docker.DockerClient, monkeypatch, capsys) -> None:
+    """`image` by an error, and `up` by a line; both say what to set."""
     fork, name = built(1), "localhost/pipeline-test-arm:1"
     load(engine, name, "arm64", {"base": b"base"})
     try:
         fork.edit("serving/Dockerfile", BASE, name)
         here = engine.version()["Arch"]
         assert f"the base image {name} is for arm64, and a release is wanted for {here}" in refusal(fork, "image")
+        monkeypatch.chdir(fork.root)
+        up._contain(releases.read())
+        assert 'set server = "embedded" in [tool.pipeline]' in capsys.readouterr().err
     finally:
         engine.images.remove(name, force=True)
 
