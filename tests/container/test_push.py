@@ -180,7 +180,7 @@ def two(registry, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pyte
         )
     yield fork
     note = fork.read("build/image.json")
-    for image in {*note["images"].values(), *names.values()}:
+    for image in (*note["images"].values(), *names.values()):
         engine.images.remove(image, force=True)
 
 
