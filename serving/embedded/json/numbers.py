@@ -89,7 +89,7 @@ def _shape(brackets: bytes) -> tuple[int, ...] | None:
             return None
         if len(_shapes) >= 256:
             _shapes.clear()
-        if len(brackets) < 1 << 20:
+        if len(brackets) < 1 << 17:  # 32 MiB in all
             _shapes[brackets] = found
     return found
 

@@ -25,7 +25,8 @@ def main() -> None:
     print("| requests | own memory MiB | threads | open files | seconds |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "models.config").write_text(fuzz.config(models))
-        with ModelServer(f"--model_config_file={folder}/models.config", log=Path(folder) / "log") as server:
+        flag, allocator = f"--model_config_file={folder}/models.config", {"MALLOC_ARENA_MAX": "2"}  # as k8s/base has it
+        with ModelServer(flag, log=Path(folder) / "log", env=allocator) as server:
             process = psutil.Process(server.process.pid)
             for part in range(1, PARTS + 1):
                 result = fuzz.fuzz(server, arguments.requests // PARTS, seed=part)
