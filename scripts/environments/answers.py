@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from scripts.environments import verification
 from scripts.environments.client import Endpoint
 from scripts.environments.refusals import Failed
-from scripts.environments.target import Environment
+from scripts.environments.target import Servers
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
@@ -14,7 +14,7 @@ AT_ONCE = 16  # servers that are asked at the same time
 PATIENCE_SECONDS = 30  # with connections that break through no fault of the servers
 
 
-def verify(environment: Environment, release: Release) -> str:
+def verify(environment: Servers, release: Release) -> str:
     """Asks every endpoint every golden example. Raises Failed with every wrong answer."""
     problems, servers = ask(environment, release)
     if problems or not servers:
@@ -28,7 +28,7 @@ def verify(environment: Environment, release: Release) -> str:
     )
 
 
-def ask(environment: Environment, release: Release) -> tuple[list[str], int]:
+def ask(environment: Servers, release: Release) -> tuple[list[str], int]:
     """Everything that is wrong with the answers, in words, and how many servers answered.
 
     Raises YourTurn if a server could not be asked: its node, or the API server on the way to it, does not answer.

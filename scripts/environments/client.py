@@ -17,6 +17,7 @@ TIMEOUT_SECONDS = (
     30  # for one answer: far more than any model needs, so that a hung server is an error and not a hung job
 )
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+METRICS = "/monitoring/prometheus/metrics"  # of serving/monitoring.config
 # dtype: (number in TensorFlow's DataType, field of the tensor that holds such values)
 FIELDS = {
     "float32": (1, "float_val"),
@@ -73,6 +74,14 @@ class Endpoint:
     def metadata(self, model: str) -> dict[str, Any]:
         """The signatures of `model`; an answer means that it is loaded."""
         return self._rest("GET", f"/v1/models/{model}/metadata")
+
+    def metrics(self) -> str:
+        """The page that Prometheus reads."""
+        with nullcontext(self.kept) if self.kept else closing(self._connections()) as connections:
+            response, text = connections.ask("GET", METRICS, None)
+        if response.status != 200:
+            raise NoAnswer(f"HTTP {response.status} from {METRICS}")
+        return text
 
     def predict_by_rest(self, model: str, inputs: dict[str, Any], signature: str = "") -> Any:
         """The `outputs` of the latest version; a single output comes without its name. An empty `signature` is the default one."""

@@ -4,17 +4,17 @@ Git says what should run (ledger/overlays.py). The cluster remembers what did (m
 """
 
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import chain
 
-from scripts.environments import forwarding, lease, memory, pods, rollout
+from scripts.environments import canary, forwarding, lease, memory, pods, rollout
 from scripts.environments.api import Api
 from scripts.environments.client import Endpoint
 from scripts.environments.memory import Memory
 from scripts.environments.objects import Objects
 from scripts.environments.target import Target
-from scripts.ledger import entries, rendering
+from scripts.ledger import entries, rendering, shares
 from scripts.ledger.entries import Entry
 from scripts.ledger.history import NO_RELEASE
 from scripts.ledger.kustomization import NAME
@@ -24,6 +24,7 @@ from scripts.workspace import console, git, lock
 from scripts.workspace.errors import YourTurn
 
 SCALER = " HorizontalPodAutoscaler "
+CANARY = f"apps/v1 Deployment {shares.CANARY}"
 
 
 class Cluster:
@@ -70,7 +71,8 @@ class Cluster:
     def _revision(self, label: str) -> str:
         """The manifests that `label` was deployed with last."""
         revision = next(
-            (line.get("deployed", line["revision"]) for line in self._memory().served if line["release"] == label), ""
+            (line.get("deployed", line["revision"]) for line in self.remembered().served if line["release"] == label),
+            "",
         )
         if not git.exists(revision or "-"):
             problem = f"with which manifests {label} has served in {self.name} is not known in this clone"
@@ -80,10 +82,10 @@ class Cluster:
     # --- what the cluster remembers
 
     def served(self) -> list[str]:
-        return [line["release"] for line in self._memory().served]
+        return [line["release"] for line in self.remembered().served]
 
     def before(self) -> Target | None:
-        served = self._memory().served
+        served = self.remembered().served
         if not served:
             return None
         last, release = served[-1], self.overlay.find(served[-1]["release"])
@@ -91,19 +93,19 @@ class Cluster:
 
     def interrupted(self) -> Entry | None:
         """An interrupted act no longer counts once git says something other than the states before and after it."""
-        begun = self._memory().begun
+        begun = self.remembered().begun
         return Entry(**begun) if begun else None
 
     def finish(self) -> None:
-        self._remember(self._memory().with_begun(None))
+        self.remember(self.remembered().with_begun(None))
 
     def record(self, entry: Entry, target: Target | None) -> None:
         """Writes the cluster's memory first, then a commit if git says otherwise."""
         if entry.outcome == "started":
-            self._remember(self._memory().with_begun(entry))
+            self.remember(self.remembered().with_begun(entry))
         if entry.outcome != "serving" or not target:
             return
-        self._remember(self._memory().with_served(entry, target.revision))
+        self.remember(self.remembered().with_served(entry, target.revision))
         if entry.action != "deploy" and (commit := self.overlay.write(target.release, target.revision, entry)):
             console.say(f"  ledger     {self.overlay.folder} says so too: commit {commit[:12]}; git push")
 
@@ -111,7 +113,7 @@ class Cluster:
         probe = Entry(entries.now(), "rollback", target.release.label, "serving", "a probe")
         self.overlay.check_writable(target.release, target.revision, probe)
 
-    def _memory(self) -> Memory:
+    def remembered(self) -> Memory:
         try:
             if found := self.objects.find("v1", "ConfigMap", memory.NAME):
                 return memory.read(found.get("data") or {})
@@ -122,7 +124,7 @@ class Cluster:
 
     def _recalled(self, why: str) -> Memory:
         """Rebuilds the memory, once a process: the next write completes it."""
-        live = self._deployment()
+        live = self.deployment()
         if not live:
             return Memory()
         if not self._recollection:
@@ -134,7 +136,7 @@ class Cluster:
             self._recollection = memory.recalled(history, self._label(reference, known), inventory, revision)
         return self._recollection
 
-    def _remember(self, remembered: Memory) -> None:
+    def remember(self, remembered: Memory) -> None:
         document = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -146,28 +148,36 @@ class Cluster:
     # --- bringing it there
 
     def prepare(self, target: Target) -> None:
-        self._render(target)
+        self.rendered(target)
 
     def apply(self, target: Target) -> None:
         """Tries everything without changing anything, then applies, then waits for the rollout."""
-        manifests = self._render(target)
+        manifests = self.rendered(target)
         for line in self.objects.changes(manifests):
             console.say(f"  change     {line}")
-        remembered = self._memory()
-        inventory = dict.fromkeys([*remembered.inventory, *map(_identity, manifests)])
-        self._remember(
-            remembered.with_inventory([*inventory])
-        )  # first: an interrupted apply must leave no unknown object
-        self._touched = True
-        for identity in remembered.inventory:  # before the number of pods is ours again: an autoscaler would fight it
-            if SCALER in identity and identity not in map(_identity, manifests):
-                self.objects.prune(identity)
+        remembered = self.note(manifests)
+        for line in remembered.inventory:  # before the number of pods is ours again: an autoscaler would fight it
+            if SCALER in line and line not in map(identity, manifests):
+                self.objects.prune(line)
         deployment = self.objects.apply(manifests)
+        if CANARY in remembered.inventory and not remembered.is_canary(target.release.label):
+            self.objects.prune(CANARY)  # another release's: it answers no longer than it must
+        self.wait(deployment)
+
+    def note(self, manifests: list[Manifest]) -> Memory:
+        """Remembers them before they are applied: an interruption must leave no unknown object. Returns what was known before."""
+        known = self.remembered()
+        inventory = dict.fromkeys([*known.inventory, *map(identity, manifests)])
+        self.remember(known.with_inventory([*inventory]))
+        self._touched = True
+        return known
+
+    def wait(self, deployment: Manifest) -> None:
         selector = deployment["spec"]["selector"]["matchLabels"]
         started = rollout.Rollout(self.api, self.namespace, deployment["metadata"]["name"], selector)
         started.wait(deployment["metadata"]["generation"])
 
-    def _render(self, target: Target) -> list[Manifest]:
+    def rendered(self, target: Target) -> list[Manifest]:
         key = (target.revision, target.release.label)
         if key not in self._rendered:
             self._rendered[key] = rendering.render(self.name, target.revision, target.release)
@@ -175,16 +185,24 @@ class Cluster:
 
     def settle(self, target: Target) -> None:
         """Prunes what was applied once and is not rendered any more."""
-        remembered, wanted = self._memory(), list(map(_identity, self._render(target)))
-        for identity in [i for i in remembered.inventory if i not in wanted]:
-            self.objects.prune(identity)
+        remembered, wanted = self.remembered(), list(map(identity, self.rendered(target)))
+        for line in [i for i in remembered.inventory if i not in wanted]:
+            self.objects.prune(line)
         if remembered.inventory != wanted:
-            self._remember(remembered.with_inventory(wanted))
+            self.remember(remembered.with_inventory(wanted))
+
+    # --- a share of it first
+
+    def refuse_share(self, target: Target) -> None:
+        shares.check(self.rendered(target), self.name)
+
+    def try_out(self, target: Target) -> str:
+        return canary.try_out(self, target)
 
     # --- what is there
 
     def running(self) -> str | None:
-        live = self._deployment()
+        live = self.deployment()
         if not live:
             return None
         reference = pods.image(live["spec"]["template"]["spec"])
@@ -201,34 +219,41 @@ class Cluster:
         target = self.candidate()
         if not target:
             return []
-        wanted = self._render(target)
-        gone = [i.split(" ") for i in self._memory().inventory if i not in map(_identity, wanted)]
-        return self.objects.changes(wanted) + [f"{kind}/{name} is not rendered any more" for _, kind, name in gone]
+        wanted, known = self.rendered(target), self.remembered()
+        gone = [i.split(" ") for i in known.inventory if i not in map(identity, wanted)]
+        return (
+            self.objects.changes(wanted)
+            + [f"{kind}/{name} is not rendered any more" for _, kind, name in gone if name != shares.CANARY]
+            + [f"{line}: deploy goes on with it, rollback takes it back" for line in known.canary_lines()]
+        )
+
+    def endpoints(self) -> AbstractContextManager[list[Endpoint]]:
+        return self.servers(NAME)
 
     @contextmanager
-    def endpoints(self) -> Generator[list[Endpoint]]:
-        """Every pod by itself. Raises YourTurn if one runs another image than the Deployment says."""
-        live = self._deployment()
+    def servers(self, deployment: str) -> Generator[list[Endpoint]]:
+        """Every pod of that Deployment by itself. Raises YourTurn if one runs another image than it says."""
+        live = self.deployment(deployment)
         found, image = (self._pods(live), pods.image(live["spec"]["template"]["spec"])) if live else ([], "")
-        found = [pod for pod in found if pods.serves_or_will(pod)]
+        found = [p for p in found if pods.serves_or_will(p) and pods.is_canary(p) == (deployment != NAME)]
         if wrong := [f"{p['metadata']['name']} runs {pods.image(p['spec'])}" for p in found if not pods.runs(p, image)]:
             raise YourTurn(f"{self.name}: {'; '.join(wrong)}", f"./pipeline deploy {self.name}")
         yield [forwarding.endpoint(self.api, pod) for pod in found]
 
     def obstacle(self, target: Target) -> str | None:
-        live = self._deployment()
+        live = self.deployment()
         return pods.lost(target.release, self._pods(live) if live else [])
 
     def touched(self) -> bool:
         return self._touched
 
-    def _deployment(self) -> Manifest | None:
-        return self.objects.find("apps/v1", "Deployment", NAME)
+    def deployment(self, name: str = NAME) -> Manifest | None:
+        return self.objects.find("apps/v1", "Deployment", name)
 
     def _pods(self, deployment: Manifest) -> list[Manifest]:
         labels = ",".join(f"{k}={v}" for k, v in deployment["spec"]["selector"]["matchLabels"].items())
         return self.objects.listed("v1", "Pod", labelSelector=labels)
 
 
-def _identity(manifest: Manifest) -> str:
+def identity(manifest: Manifest) -> str:
     return f"{manifest['apiVersion']} {manifest['kind']} {manifest['metadata']['name']}"

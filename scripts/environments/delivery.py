@@ -23,7 +23,9 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
         environment.check_record(target)
     before = None if without_return else returning.prepare(environment, target, action)
     _record(environment, action, target, "started", reason)
+    saw = ""
     try:
+        saw = environment.try_out(target) if action == "deploy" and before else ""
         _apply(environment, target, action)
     except Failed as error:
         _record(environment, action, target, "failed", error.problem)
@@ -36,7 +38,7 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
     try:
         environment.settle(target)
     finally:  # the release serves, even if the tidying up failed
-        _record_served(environment, action, target, reason)
+        _record_served(environment, "canary" if saw else action, target, saw or reason)
     environment.finish()
 
 

@@ -27,6 +27,7 @@ def deploy(environment: str, override: str = "", without_return: bool = False) -
         console.say(f"  ledger     says why, though {door.closed(environment)}: commit {made[:12]}; ./pipeline publish")
         candidate = target.candidate() or candidate
     target.prepare(candidate)  # local defects show before the cluster is asked
+    target.refuse_share(candidate)
     with target.exclusively("deploy"):
         delivery.deliver(target, candidate, "deploy", "", without_return)
     actions.output(deployed=environment)

@@ -1,7 +1,8 @@
 """What a cluster remembers of its deployments: the ConfigMap `deployments` in the environment's namespace.
 
-It lists what was applied, so that it can be pruned; which releases were verified, so that one can be put back; and an act that was started
-and not finished, so that the same command continues it. If somebody edits or deletes it, it is rebuilt from git and the cluster.
+It lists what was applied, so that it can be pruned; which releases were verified, so that one can be put back; an act that was started
+and not finished, so that the same command continues it; and how far a canary has come. If somebody edits or deletes it, it is rebuilt from
+git and the cluster.
 """
 
 import json
@@ -28,6 +29,8 @@ KNOWN: dict[str, Any] = {
     "served": {"type": "array", "items": _lines("release", "revision", "action", "time", deployed={"type": "string"})},
     "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", **OPTIONAL)]},
 }
+LINES = {"type": "array", "items": {"type": "string"}}
+KNOWN["canary"] = {"anyOf": [{"type": "null"}, _lines("release", "failed", saw=LINES)]}
 SCHEMA = {"type": "object", "properties": KNOWN, "required": ["inventory", "served"], "additionalProperties": False}
 
 
@@ -40,6 +43,9 @@ class Memory:
     inventory: list[str] = field(default_factory=list)  # "API_VERSION KIND NAME" of what was applied
     served: list[dict[str, str]] = field(default_factory=list)  # oldest first, each release once, in its newest place
     begun: dict[str, Any] | None = None  # an Entry
+    canary: dict[str, Any] | None = (
+        None  # {"release", "saw": a line for each step that is done, "failed": why, if it has}
+    )
 
     def with_served(self, entry: Entry, revision: str) -> "Memory":
         """`deployed` is the revision of the manifests at the release's own deployment: a rollback uses those of another day."""
@@ -53,7 +59,27 @@ class Memory:
         return replace(self, inventory=identities)
 
     def with_begun(self, entry: Entry | None) -> "Memory":
-        return replace(self, begun=entry.to_dict() if entry else None)
+        """An act that is finished leaves no canary."""
+        return replace(self, begun=entry.to_dict()) if entry else replace(self, begun=None, canary=None)
+
+    def with_canary(self, release: str, saw: list[str], failed: str = "") -> "Memory":
+        return replace(self, canary={"release": release, "saw": saw, "failed": failed})
+
+    def is_canary(self, release: str) -> bool:
+        return self.canary is not None and self.canary["release"] == release
+
+    def canary_of(self, release: str) -> dict[str, Any]:
+        """How far the canary of that release has come, which may be nowhere."""
+        none = {"release": release, "saw": [], "failed": ""}
+        return none | self.canary if self.canary and self.is_canary(release) else none
+
+    def canary_lines(self) -> list[str]:
+        """What to say of a canary that is there: nothing, or one line."""
+        if not self.canary:
+            return []
+        saw, failed = self.canary["saw"], self.canary["failed"]
+        said = f" and has failed: {failed}" if failed else f"; it saw: {'; '.join(saw)}" if saw else ""
+        return [f"a canary of {self.canary['release']} answers a share of the requests{said}"]
 
     def data(self) -> dict[str, str]:
         return {key: json.dumps(value, indent=1) for key, value in asdict(self).items()}
@@ -75,7 +101,12 @@ def read(data: dict[str, str]) -> Memory:
         line["release"]: line for line in document["served"]
     }  # older files have several lines a release: the newest counts
     order = dict.fromkeys(reversed([line["release"] for line in document["served"]]))
-    return Memory(document["inventory"], [served[label] for label in reversed(order)], document.get("begun"))
+    return Memory(
+        document["inventory"],
+        [served[label] for label in reversed(order)],
+        document.get("begun"),
+        document.get("canary"),
+    )
 
 
 @cache
@@ -87,7 +118,7 @@ def _validator():
 
 def recalled(history: list[Entry], running: str | None, inventory: list[str], revision: str) -> Memory:
     """The memory without a ConfigMap: the deployments in git that did not fail and, as the newest, what runs there."""
-    memory, by = Memory(inventory), ("rollback", "return")  # which verify what they bring
+    memory, by = Memory(inventory), ("canary", "rollback", "return")  # which verify what they bring
     failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
     for entry in history:
         if entry.release != NO_RELEASE and (entry.action in by or entry.release not in failed):

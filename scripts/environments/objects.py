@@ -69,10 +69,11 @@ class Objects:
         """Applies the manifests and returns the Deployment. It comes last, so that everything its pods need is there."""
         workload = rendering.workload(manifests)
         with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(self._bring, [manifest for manifest in manifests if manifest is not workload]))
-        return self._bring(workload)
+            list(pool.map(self.bring, [manifest for manifest in manifests if manifest is not workload]))
+        return self.bring(workload)
 
-    def _bring(self, manifest: Manifest) -> Manifest:
+    def bring(self, manifest: Manifest) -> Manifest:
+        """Applies one manifest, with the ownership of its fields settled; as it then is."""
         self._settle_ownership(manifest)
         return self._apply(manifest)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scripts.ledger import shares
 from scripts.ledger.kustomization import NAME
 from scripts.release.registry import Repository
 from scripts.release.releases import Release
@@ -22,6 +23,14 @@ def digest(reference: str) -> str:
 def serves_or_will(pod: Pod) -> bool:
     """Whether the pod takes new requests, now or soon: one that is terminating does not."""
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
+
+
+def is_canary(pod: Pod) -> bool:
+    return shares.LABEL in pod["metadata"].get("labels", {})
+
+
+def restarts(pod: Pod) -> int:
+    return _status(pod).get("restartCount", 0)
 
 
 def runs(pod: Pod, reference: str) -> bool:

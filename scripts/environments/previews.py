@@ -49,10 +49,13 @@ class Preview(Cluster):
     def candidate(self) -> Target:
         return Target(releases.read(), git.text("rev-parse", "HEAD"))
 
+    def refuse_share(self, target: Target) -> None:
+        """It has no traffic to share."""
+
     def before(self) -> None:
         """Nothing is put back: what a pull request served before its last push is of no use to anybody."""
 
-    def _render(self, target: Target) -> list[Manifest]:
+    def rendered(self, target: Target) -> list[Manifest]:
         key = (target.revision, target.release.label)
         if key not in self._rendered:
             manifests = rendering.render(self.model, target.revision, target.release, self.namespace)

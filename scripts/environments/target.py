@@ -20,10 +20,17 @@ class Target:
         return (self.release.label, self.revision) == (other.release.label, other.revision)
 
 
-class Environment(Protocol):
-    """A place where one release at a time is served."""
+class Servers(Protocol):
+    """Model servers of one release, in the environment called `name`."""
 
     name: str
+
+    def endpoints(self) -> AbstractContextManager[list[Endpoint]]:
+        """Every server that answers there."""
+
+
+class Environment(Servers, Protocol):
+    """A place where one release at a time is served."""
 
     def exclusively(self, verb: str) -> AbstractContextManager:
         """Keeps other deployers out; raises YourTurn if one is at work."""
@@ -62,6 +69,14 @@ class Environment(Protocol):
     def prepare(self, target: Target) -> None:
         """Raises YourTurn for defects that show on this computer, before anything is touched or noted."""
 
+    def refuse_share(self, target: Target) -> None:
+        """Raises YourTurn for a canary of `target` that cannot be."""
+        return
+
+    def try_out(self, target: Target) -> str:
+        """Lets `target` meet a share of the requests, where the settings say so; what was seen, in words. Raises Failed if it is worse."""
+        return ""
+
     def obstacle(self, target: Target) -> str | None:
         """Why `target`, which served once, cannot be brought back: its image is gone. None if no obstacle is known."""
 
@@ -78,9 +93,6 @@ class Environment(Protocol):
 
     def settle(self, target: Target) -> None:
         """Removes what `target`, now verified, has no more use for."""
-
-    def endpoints(self) -> AbstractContextManager[list[Endpoint]]:
-        """Every server that answers for this environment."""
 
     def running(self) -> str | None:
         """Which release (VERSION-NAME) runs there now; None if nothing does."""

@@ -10,7 +10,7 @@ class Entry:
     """A line of an environment's ledger. Releases are VERSION-NAME."""
 
     time: str  # ISO 8601, UTC
-    action: str  # promote, deploy, rollback, return, down, override; by hand: revert or edit
+    action: str  # promote, deploy, canary, rollback, return, down, override; by hand: revert or edit
     release: str
     outcome: str  # promoted, started, serving, failed or stopped
     reason: str = ""

@@ -124,11 +124,11 @@ class Overlay:
         """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None if `parent` has the same.
 
         A return is committed even without a difference: the failure may have been in a manifest elsewhere, or in a release that git does
-        not name. An override is committed too: it changes only the ledger.
+        not name. So are an override, and what a canary saw: they change only the ledger.
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
-        if same and entry.action not in ("return", "override"):
+        if same and entry.action not in ("return", "override", "canary"):
             return None
         tree = self._tree(release, revision, self._record(entry, parent), parent)
         return commits.commit(tree, parent, self._message(entry))

@@ -62,7 +62,7 @@ def _repeat(commit: str, base: str, environment: str, entry: Entry, head: str) -
         console.say(f"  publish    origin has the {entry.action} of {environment} already; what came after it stands")
         return None
     touched = git.text("diff-tree", "-r", "--name-only", parent, base, "--", str(overlay.folder))
-    if touched and entry.action == "return":
+    if touched and entry.action in ("return", "canary"):
         console.say(
             f"  publish    {environment} was promoted to another release meanwhile: that stands, and is deployed next"
         )

@@ -5,7 +5,8 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from scripts.workspace import windows
+from scripts.workspace import canaries, windows
+from scripts.workspace.canaries import Canary
 from scripts.workspace.errors import YourTurn
 
 FILE = Path("pyproject.toml")
@@ -45,6 +46,11 @@ class Settings:
     def freeze(self, environment: str) -> list[windows.Window]:
         """The windows in which nothing may be deployed to the environment."""
         return windows.read(self.environments.get(environment, {}).get("freeze", []))
+
+    def canary(self, environment: str) -> Canary | None:
+        """How a new release meets a little traffic there first; None if it meets all at once."""
+        table = self.environments.get(environment, {}).get("canary")
+        return canaries.read(table) if table is not None else None
 
 
 def text() -> str:
@@ -94,8 +100,10 @@ def _check_environments(environments: dict[str, dict]) -> None:
         for key, value in values.items():
             if key == "freeze":
                 _check_freeze(name, value)
+            elif key == "canary":
+                _check_canary(name, value)
             elif not isinstance(value, str) or not (key == "context" or (key == "by" and value in WAYS)):
-                there_is = f'context = "…", by = {" or ".join(WAYS)}, freeze = ["…"]'
+                there_is = f'context = "…", by = {" or ".join(WAYS)}, freeze = ["…"], canary = {{ … }}'
                 problem = f"[tool.pipeline.environments.{name}] has {key} = {value!r}; there is: {there_is}"
                 raise YourTurn(problem, f"edit {FILE}")
 
@@ -107,6 +115,13 @@ def _check_freeze(name: str, value: object) -> None:
         windows.read(value)
     except windows.Wrong as error:
         raise YourTurn(f"freeze in [tool.pipeline.environments.{name}]: {error}", f"edit {FILE}") from None
+
+
+def _check_canary(name: str, value: object) -> None:
+    try:
+        canaries.read(value)
+    except canaries.Wrong as error:
+        raise YourTurn(f"canary in [tool.pipeline.environments.{name}]: {error}", f"edit {FILE}") from None
 
 
 def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
