@@ -1,4 +1,4 @@
-"""A canary's share in pods and routes, and its verdict from what model servers count: pure functions; tests/cluster/test_canary.py runs one."""
+"""A canary's share in pods and routes, and the verdict from what model servers count: pure functions. tests/cluster runs canaries."""
 
 from typing import Any
 

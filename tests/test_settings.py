@@ -51,15 +51,31 @@ BAD = {
             f"canary in [tool.pipeline.environments.dev]: {message}",
         )
         for defect, canary, message in (
-            ("of no steps", "{ minutes = 5 }", "steps must be shares of the requests that grow, in %, such as [5, 25], not []"),
-            ("that shrinks", "{ steps = [25, 5] }", "steps must be shares of the requests that grow, in %, such as [5, 25], not "),
+            (
+                "of no steps",
+                "{ minutes = 5 }",
+                "steps must be shares of the requests that grow, in %, such as [5, 25], not []",
+            ),
+            (
+                "that shrinks",
+                "{ steps = [25, 5] }",
+                "steps must be shares of the requests that grow, in %, such as [5, 25], not ",
+            ),
             ("of everything", "{ steps = [100] }", "steps must be shares of the requests that grow, in %, such as "),
-            ("with a bound like no other", "{ steps = [5], p50 = 3 }", "has 'p50'; there is: steps, minutes, requests, "),
+            (
+                "with a bound like no other",
+                "{ steps = [5], p50 = 3 }",
+                "has 'p50'; there is: steps, minutes, requests, ",
+            ),
             ("that is no table", "5", "must be a table of: steps, minutes, requests, errors, slower, quiet"),
             ("that must be faster", "{ steps = [5], slower = 0.5 }", "slower must be a number from 1 on, not 0.5"),
             ("of true", "{ steps = [5], errors = true }", "errors must be a number from 0 on, not True"),
             ("that is quiet", '{ steps = [5], quiet = "ok" }', "quiet must be 'take-back' or 'go-on', not 'ok'"),
-            ("of a day", "{ steps = [5, 25], minutes = 720 }", "takes 1440 minutes in all, and a workflow's login to its "),
+            (
+                "of a day",
+                "{ steps = [5, 25], minutes = 720 }",
+                "takes 1440 minutes in all, and a workflow's login to its ",
+            ),
         )
     },
     "no such wish": (

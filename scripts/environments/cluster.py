@@ -20,7 +20,7 @@ from scripts.ledger.history import NO_RELEASE
 from scripts.ledger.kustomization import NAME
 from scripts.ledger.overlays import Overlay
 from scripts.ledger.rendering import Manifest
-from scripts.workspace import console, git, lock
+from scripts.workspace import actions, console, git, lock
 from scripts.workspace.errors import YourTurn
 
 SCALER = " HorizontalPodAutoscaler "
@@ -108,6 +108,7 @@ class Cluster:
         self.remember(self.remembered().with_served(entry, target.revision))
         if entry.action != "deploy" and (commit := self.overlay.write(target.release, target.revision, entry)):
             console.say(f"  ledger     {self.overlay.folder} says so too: commit {commit[:12]}; git push")
+            actions.output(recorded=commit)
 
     def check_record(self, target: Target) -> None:
         probe = Entry(entries.now(), "rollback", target.release.label, "serving", "a probe")

@@ -2,13 +2,14 @@
 
     python -m tests.cluster.load HOST MODEL REST_WORKERS GRPC_WORKERS PER_SECOND
 
-Asks for x = 1 until SIGTERM (which it needs to be told to stop by whoever started it), and then prints what it got as JSON:
-{"rest": {"20.0": 512}, "grpc": {"1750000001 2.0": 511}, "failures": ["…"]}. REST takes a connection for each request, as most
+Asks for x = 1, and for x = 7 every fiftieth time, until SIGTERM (which it needs to be told to stop by whoever started it), and then prints
+y / x as JSON: {"rest": {"2.0": 512}, "grpc": {"1750000001 2.0": 511}, "failures": ["…"]}. REST takes a connection for each request, as most
 clients behind a Service do; gRPC keeps one, and follows the server's GOAWAY to the next pod.
 """
 
 import asyncio
 import collections
+import itertools
 import json
 import signal
 import sys
@@ -17,9 +18,10 @@ import time
 import grpc.aio
 
 from scripts.environments import serving_pb2 as pb
-from scripts.environments.client import PREDICT
+from scripts.environments.client import PREDICT, predict_request
 
 TIMEOUT_SECONDS = 30
+QUESTIONS = [7.0, *[1.0] * 49]
 
 
 class Load:
@@ -31,16 +33,18 @@ class Load:
         self.stopped = asyncio.Event()
 
     async def repeat(self, ask, count: collections.Counter[str]) -> None:
-        while not self.stopped.is_set():
+        for x in itertools.cycle(QUESTIONS):
+            if self.stopped.is_set():
+                return
             begin = time.monotonic()
             try:
-                count[await asyncio.wait_for(ask(), TIMEOUT_SECONDS)] += 1
+                count[await asyncio.wait_for(ask(x), TIMEOUT_SECONDS)] += 1
             except Exception as error:
                 self.failures.append(f"{time.strftime('%H:%M:%S')} {ask.__name__}: {type(error).__name__} {error}")
             await asyncio.sleep(max(0, self.pause - (time.monotonic() - begin)))
 
-    async def ask_rest(self) -> str:
-        body = b'{"inputs":{"x":[[1.0]]}}'
+    async def ask_rest(self, x: float) -> str:
+        body = b'{"inputs":{"x":[[%.1f]]}}' % x
         reader, writer = await asyncio.open_connection(self.host, 8501)
         try:
             head = f"POST /v1/models/{self.model}:predict HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n"
@@ -51,21 +55,17 @@ class Load:
         status, _, rest = answer.partition(b"\r\n")
         if b" 200 " not in status + b" ":
             raise RuntimeError(answer[:200])
-        return str(json.loads(rest.partition(b"\r\n\r\n")[2])["outputs"][0][0])
+        return str(json.loads(rest.partition(b"\r\n\r\n")[2])["outputs"][0][0] / x)
 
     async def grpc_worker(self) -> None:
-        request = pb.PredictRequest(model_spec=pb.ModelSpec(name=self.model))
-        tensor = request.inputs["x"]
-        tensor.dtype, tensor.float_val[:] = 1, [1.0]
-        for size in (1, 1):
-            tensor.tensor_shape.dim.add(size=size)
+        requests = {x: predict_request(self.model, {"x": [[x]]}, {"x": "float32"}) for x in QUESTIONS}
         async with grpc.aio.insecure_channel(f"{self.host}:8500") as channel:
             call = channel.unary_unary(PREDICT, pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString)
 
-            async def ask_grpc() -> str:
-                response = await call(request)
+            async def ask_grpc(x: float) -> str:
+                response = await call(requests[x])
                 (output,) = response.outputs.values()
-                return f"{response.model_spec.version.value} {output.float_val[0]}"
+                return f"{response.model_spec.version.value} {output.float_val[0] / x}"
 
             await self.repeat(ask_grpc, self.grpc)
 
@@ -74,7 +74,7 @@ class Load:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
-                await self.ask_rest()
+                await self.ask_rest(1.0)
                 return
             except OSError:
                 await asyncio.sleep(0.1)

@@ -8,16 +8,19 @@ from typing import Any
 
 import docker
 
-from tests.support.fork import Fork
+from tests.support.fork import INSTANT, Fork
 
 
-def publish(registry: str, fork: Fork, **replaced: str) -> dict[str, Any]:
-    """A release of the fork, as an image in the registry. Returns its release.json. Testing the image is tests/container's business."""
+def publish(registry: str, fork: Fork, text: str = INSTANT, **replaced: str) -> dict[str, Any]:
+    """A release of the fork with `text` as its model, as an image in the registry. Returns its release.json.
+
+    Testing the image is tests/container's business.
+    """
     settings = fork.root / "pyproject.toml"
     settings.write_text(
         re.sub(r'^image = "[^"]*"', f'image = "{registry}/pipeline-test"', settings.read_text(), flags=re.M)
     )
-    fork.release(**replaced)
+    fork.release(text, **replaced)
     fork.ok("image")
     note = fork.root / "build/image.json"
     note.write_text(json.dumps(json.loads(note.read_text()) | {"tested": True}))
