@@ -1,10 +1,14 @@
 """Load on a server: figures of what answers, and a clear end where something does not."""
 
 import json
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
-from tests.support.fork import Fork
+from scripts.environments import capacity
+from tests.support.fork import ROOT, Fork
 
 SHORT = ["--clients", "2", "--seconds", "0.2"]
 
@@ -57,10 +61,47 @@ def test_failed_requests_are_counted_and_fail(served: Fork) -> None:
     assert "Servable not found for request: Latest(other)" in result.err
 
 
+def test_at_a_given_rate(served: Fork) -> None:
+    """However many connections there are, the rate is that of all together."""
+    code = (
+        "import asyncio; from scripts.environments import load\n"
+        f"one = ('rest', '127.0.0.1:{served.rest_port}', '/v1/models/instant:predict', b'{{\"inputs\": [[1.0]]}}')\n"
+        "print(asyncio.run(load.run(*one, clients=4, seconds=1, per_second=20))['requests'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) in range(17, 24)
+
+
+def row(per_second: float, cpu: float | None) -> dict[str, Any]:
+    return {"pod": "serving-1", "per_second": per_second, "cpu": cpu}
+
+
+@pytest.mark.parametrize(
+    ("rows", "limit", "pods"),
+    [
+        ([row(50, 0.35), row(50, 0.35)], 1, 2),  # 7 ms of CPU for each request: 100 a second fill a pod to 70 %
+        ([row(50, 0.35), row(50, 0.36)], 1, 3),
+        ([row(50, 0.35)], 2, 1),
+        ([row(50, None)], 1, None),
+        ([row(50, 0.35)], 0, None),
+    ],
+)
+def test_how_many_pods_200_requests_a_second_need(rows: list[dict[str, Any]], limit: float, pods: int | None) -> None:
+    assert capacity.pods_for(200, rows, limit) == pods
+
+
+def test_kubernetes_writes_numbers_with_units() -> None:
+    values = ["250m", "2", "12345678n", "64Mi", "1Gi", "500k"]
+    assert [capacity.quantity(v) for v in values] == [0.25, 2, pytest.approx(0.012345678), 2**26, 2**30, 500_000]
+
+
 REFUSED = {
-    "no clients": (["--clients", "0"], "clients and seconds must be more than 0"),
-    "no time": (["--seconds", "0"], "clients and seconds must be more than 0"),
+    "no clients": (["--clients", "0"], "clients, seconds and rates must be more than 0"),
+    "no time": (["--seconds", "0"], "clients, seconds and rates must be more than 0"),
     "nobody there": (["--rest", "127.0.0.1:9"], "127.0.0.1:9 cannot be asked: "),
+    "no rate": (["dev", "--rate", "0"], "clients, seconds and rates must be more than 0"),
+    "no such environment": (["prod"], "no environment 'prod'; did you mean 'production'?"),
+    "where people are served": (["production"], "production is the last environment: people are served there"),
     "no port": (["--grpc", "here"], "here cannot be asked: "),
 }
 

@@ -1,6 +1,6 @@
 """A load generator that uses little CPU: prepared bytes over plain sockets, one process, one event loop.
 
-Each of the connections has one request in flight. gRPC is spoken frame by frame, since a Python gRPC client would be slower than
+Each of the connections has one request in flight, as soon as the one before is answered or at a given rate. gRPC is spoken frame by frame, since a Python gRPC client would be slower than
 most servers under test.
 """
 
@@ -49,16 +49,32 @@ class Meter:
         }
 
 
+class Pace:
+    """When the next request is due: at once, or `per_second` of them for all connections together.
+
+    A request that has to wait for a connection is late, and its latency counts from when it was due.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second, self._next = per_second, time.perf_counter()
+
+    def due(self) -> float:
+        if not self._per_second:
+            return time.perf_counter()
+        self._next += 1 / self._per_second
+        return self._next
+
+
 class Connection(asyncio.Protocol):
     """Sends the next request when the one before is answered, until the meter says that the time is up; then `done` is set."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, pace: Pace) -> None:
         self.done = asyncio.get_running_loop().create_future()
-        self._meter, self._buffer = meter, b""
+        self._meter, self._pace, self._buffer = meter, pace, b""
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._send()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if time.perf_counter() < self._meter.end:
@@ -67,17 +83,25 @@ class Connection(asyncio.Protocol):
         if not self.done.done():
             self.done.set_result(None)
 
-    def _send(self) -> None:
-        request = self._next()
-        self._sent = time.perf_counter()
-        self._transport.write(request)
+    def _go_on(self) -> None:
+        due = self._pace.due()
+        if (wait := due - time.perf_counter()) > 0:
+            asyncio.get_running_loop().call_later(wait, self._send, due)
+        else:
+            self._send(due)
+
+    def _send(self, due: float) -> None:
+        if due > self._meter.end:
+            return self._transport.close()
+        self._sent = due
+        return self._transport.write(self._next())
 
     def _next(self) -> bytes:
         raise NotImplementedError
 
     def _answered(self, ok: bool, answer: bytes) -> None:
         if self._meter.note(self._sent, ok, answer):
-            self._send()
+            self._go_on()
         else:
             self._transport.close()
 
@@ -85,8 +109,8 @@ class Connection(asyncio.Protocol):
 class Rest(Connection):
     """One kept HTTP connection."""
 
-    def __init__(self, request: bytes, meter: Meter) -> None:
-        super().__init__(meter)
+    def __init__(self, request: bytes, meter: Meter, pace: Pace) -> None:
+        super().__init__(meter, pace)
         self._request, self._length = request, -1
 
     def _next(self) -> bytes:
@@ -128,8 +152,8 @@ class Grpc(Connection):
     END_STREAM, END_HEADERS, ACK = 1, 4, 1
     INITIAL_WINDOW = 4  # its identifier in SETTINGS
 
-    def __init__(self, path: str, message: bytes, meter: Meter) -> None:
-        super().__init__(meter)
+    def __init__(self, path: str, message: bytes, meter: Meter, pace: Pace) -> None:
+        super().__init__(meter, pace)
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
         fields |= {"te": "trailers", "content-type": "application/grpc"}
         self._headers = b"".join(_literal(name.encode(), value.encode()) for name, value in fields.items())
@@ -199,17 +223,21 @@ class Grpc(Connection):
         return self._data()
 
 
-async def run(protocol: str, address: str, path: str, body: bytes, clients: int, seconds: float) -> dict[str, Any]:
+async def run(
+    protocol: str, address: str, path: str, body: bytes, clients: int, seconds: float, per_second: float = 0
+) -> dict[str, Any]:
     """Asks HOST:PORT by `clients` connections of `protocol` ("rest" or "grpc") for so many seconds, after a warm-up.
+
+    They ask `per_second` times together; 0: as often as they are answered.
 
     Returns {"requests": answered well, "errors", "first_error", "per_second", "p50_ms", "p99_ms"}. Raises OSError if nobody listens.
     """
     host, port = address.rsplit(":", 1)
-    loop, meter = asyncio.get_running_loop(), Meter(seconds)
+    loop, meter, pace = asyncio.get_running_loop(), Meter(seconds), Pace(per_second)
     head = f"POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
 
     def connection() -> Connection:
-        return Rest(head.encode() + body, meter) if protocol == "rest" else Grpc(path, body, meter)
+        return Rest(head.encode() + body, meter, pace) if protocol == "rest" else Grpc(path, body, meter, pace)
 
     opened = [await loop.create_connection(connection, host, int(port)) for _ in range(clients)]
     await asyncio.wait([protocol.done for _, protocol in opened], timeout=seconds + WARM_UP_SECONDS + 30)

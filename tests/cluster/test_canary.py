@@ -54,6 +54,15 @@ def newest(dev: Environment) -> str:
     return dev.ok("history", "dev").out.splitlines()[2]
 
 
+def test_load_on_its_pods(served: Environment) -> None:
+    """As many requests as asked for, each answered, as the pods count themselves."""
+    shown = served.ok("bench", "dev", "--rate", "40", "--for", "2", "--json", "bench.json").out
+    (row,) = served.fork.read("bench.json")["pods"]
+    assert 25 < row["per_second"] < 50 and row["errors"] == 0
+    assert 0 < row["p50_ms"] <= row["p99_ms"]
+    assert row["pod"] in shown
+
+
 @pytest.mark.parametrize("defect", WORSE)
 def test_a_worse_release_is_taken_back(
     served: Environment, releases: dict[str, Release], worse: dict[str, Release], defect: str
