@@ -157,6 +157,10 @@ BAD = {
         ),
         "k8s/overlays/dev sets the replicas, and so would the autoscaler",
     ),
+    "a-share-that-no-number-of-pods-gives": (
+        lambda fork: fork.edit("pyproject.toml", 'by = "commit"', 'by = "commit", canary = { steps = [5, 25] }'),
+        "no whole number of pods beside the 1 of dev takes 5 % of the requests; possible are: 50 (1 of 2)",
+    ),
     "no-namespace": (
         lambda fork: fork.edit(f"{DEV}/kustomization.yaml", "namespace: serving-dev\n", ""),
         "k8s/overlays/dev says no namespace",

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import chain
 
-from scripts.environments import canary, forwarding, lease, memory, pods, rollout
+from scripts.environments import canary, forwarding, handover, lease, memory, pods, rollout
 from scripts.environments.api import Api
 from scripts.environments.client import Endpoint
 from scripts.environments.memory import Memory
@@ -164,6 +164,8 @@ class Cluster:
         if CANARY in remembered.inventory and not remembered.is_canary(target.release.label):
             self.objects.prune(CANARY)  # another release's: it answers no longer than it must
         self.wait(deployment)
+        if any(m["kind"] == "Rollout" for m in manifests):
+            handover.wait(self.objects, deployment)
 
     def note(self, manifests: list[Manifest]) -> Memory:
         """Remembers them before they are applied: an interruption must leave no unknown object. Returns what was known before."""

@@ -23,6 +23,7 @@ PRUNED = {
     "PodMonitor": "monitoring.coreos.com/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
     **dict.fromkeys(("HTTPRoute", "GRPCRoute"), "gateway.networking.k8s.io/v1"),
+    **dict.fromkeys(("Rollout", "AnalysisTemplate"), "argoproj.io/v1alpha1"),
 }
 
 

@@ -23,6 +23,9 @@ COPIED = ("Service", "NetworkPolicy", "PodMonitor")  # for pods that are called 
 def check(manifests: list[Manifest], environment: str) -> None:
     """Raises YourTurn for a share that no whole number of pods gives. An autoscaler's number is not known: there the nearest is taken."""
     canary, beside = settings.read().canary(environment), _workload(manifests)["spec"].get("replicas")
+    if canary and any(m["kind"] == "Rollout" for m in manifests):
+        problem = f"the canary of {environment} is set in pyproject.toml and by the component rollouts"
+        raise YourTurn(problem, "take one of them out, and commit")
     if not canary or not beside or _routes(manifests):
         return
     possible = {_percent(number, beside): number for number in range(1, beside + 1)}
