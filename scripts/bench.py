@@ -1,8 +1,8 @@
-"""Load on a server of your own, or on an environment: requests a second, p50 and p99 of each model's first example, and errors, which are exit 1
+"""Load on a server of your own, or on an environment: requests a second, p50 and p99 of each model's first example; errors are exit 1
 
-The server is `local`, or any server of the newest export, by its addresses: asked as often as it answers. The client uses CPU as well: where
-the server runs on this computer too, the figures measure both. An environment of k8s/overlays is asked at --rate, past its Service, and its
-pods say how it went; with metrics-server, also what it takes of them, and how many pods --wanted requests a second need.
+The server is `local`, or any server of the newest export, by its addresses: asked as often as it answers. The client uses CPU as well:
+where the server runs on this computer too, the figures measure both. An environment of k8s/overlays is asked at --rate, past its Service,
+and its pods say how it went; with metrics-server, also what it takes of them, and how many pods --wanted requests a second need.
 """
 
 import argparse
@@ -25,14 +25,18 @@ OF_PODS |= {"cpu": "CPU", "memory": "memory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", nargs="?", default="local", help="local, or a folder of k8s/overlays")
+    parser.add_argument(
+        "environment", metavar="ENV", nargs="?", default="local", help="local, or a folder of k8s/overlays"
+    )
     parser.add_argument("--rest", metavar="HOST:PORT", help="another server's")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="the same")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16], metavar="N", help="connections; 1 16")
     parser.add_argument("--seconds", "--for", type=float, default=5, metavar="S", help="for each figure; 5")
     parser.add_argument("--rate", type=float, default=50, metavar="R", help="of ENV: requests a second in all; 50")
     parser.add_argument("--wanted", type=float, metavar="R", help="of ENV: the rate to count pods for; that of --rate")
-    parser.add_argument("--yes-production", action="store_true", help="the last environment too, where people are served")
+    parser.add_argument(
+        "--yes-production", action="store_true", help="the last environment too, where people are served"
+    )
     console.add_json(parser)
 
 
@@ -73,7 +77,9 @@ def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_producti
     overlays.check(name)
     if name == overlays.names()[-1] and not yes_production:
         problem = f"{name} is the last environment: people are served there, and load would slow them down"
-        raise YourTurn(problem, f"bench the one before it; or, if it has to be, ./pipeline bench {name} --yes-production")
+        raise YourTurn(
+            problem, f"bench the one before it; or, if it has to be, ./pipeline bench {name} --yes-production"
+        )
     target = lookup.reachable(name)
     if not isinstance(target, cluster.Cluster):
         return 0

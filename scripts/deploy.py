@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup.add_argument(parser)
     parser.add_argument("--override", metavar="REASON", default="", help="while ENV is closed: why all the same")
     parser.add_argument(
-        "--without-return", action="store_true", help="although what serves now could not be put back, or should not be; without a canary"
+        "--without-return",
+        action="store_true",
+        help="although what serves now could not be put back, or should not be; without a canary",
     )
 
 

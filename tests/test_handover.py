@@ -56,7 +56,10 @@ WAITING = {
     "not seen": (rollout(seen=6), "it has not seen the new template yet"),
     "new": ({"metadata": {"generation": 1}}, "it has not seen the new template yet"),
     "its own change": (rollout(generation=1), "it has not seen its own change yet"),
-    "under way": (rollout("Progressing", message="more replicas need to be updated"), "Progressing: more replicas need"),
+    "under way": (
+        rollout("Progressing", message="more replicas need to be updated"),
+        "Progressing: more replicas need",
+    ),
     "paused": (rollout("Paused", message="CanaryPauseStep"), "Paused: CanaryPauseStep"),
     "there": (rollout(), ""),
     "there, and the Deployment scaled down": (rollout(seen=8), ""),

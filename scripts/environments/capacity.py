@@ -67,8 +67,10 @@ async def _load(
         await asyncio.sleep(seconds)  # the last round ends later by its warm-up
         return await asyncio.to_thread(_usage, cluster)
 
-    usage, *_ = await asyncio.gather(look(), *(ask(e, *request) for e in connected for _, *request in requests))
-    return usage
+    looking = asyncio.create_task(look())
+    asked = [ask(endpoint, api, path, body) for endpoint in connected for _, api, path, body in requests]
+    await asyncio.gather(*asked)
+    return await looking
 
 
 def _usage(cluster: Cluster) -> dict[str, dict[str, float]]:
@@ -90,7 +92,14 @@ def _row(name: str, side: Side, seconds: float, usage: dict[str, float]) -> Row:
     times = {f"p{q * 100:.0f}_ms": round(t / 1000, 3) if (t := side.quantile(q)) else None for q in (0.5, 0.99)}
     rate = round(side.requests() / seconds, 1)
     errors = int(sum(side.failed().values()))
-    return {"pod": name, "per_second": rate, **times, "errors": errors, "cpu": usage.get("cpu"), "memory": usage.get("memory")}
+    return {
+        "pod": name,
+        "per_second": rate,
+        **times,
+        "errors": errors,
+        "cpu": usage.get("cpu"),
+        "memory": usage.get("memory"),
+    }
 
 
 def pods_for(wanted: float, rows: list[Row], limit: float) -> int | None:

@@ -35,7 +35,9 @@ def verdict(rollout: Manifest | None, deployment: Manifest) -> str:
     if not rollout:
         raise YourTurn(f"somebody has deleted Rollout/{NAME}", "the same command again")
     status, metadata = rollout.get("status", {}), rollout["metadata"]
-    if _number(status, "workloadObservedGeneration") < deployment["metadata"]["generation"]:  # scaling it down counts on
+    if (
+        _number(status, "workloadObservedGeneration") < deployment["metadata"]["generation"]
+    ):  # scaling it down counts on
         return "it has not seen the new template yet"
     if _number(status, "observedGeneration") < metadata["generation"]:
         return "it has not seen its own change yet"

@@ -1,7 +1,7 @@
 """A load generator that uses little CPU: prepared bytes over plain sockets, one process, one event loop.
 
-Each of the connections has one request in flight, as soon as the one before is answered or at a given rate. gRPC is spoken frame by frame, since a Python gRPC client would be slower than
-most servers under test.
+Each of the connections has one request in flight, as soon as the one before is answered or at a given rate. gRPC is spoken frame by
+frame, since a Python gRPC client would be slower than most servers under test.
 """
 
 import asyncio
