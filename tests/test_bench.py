@@ -1,14 +1,13 @@
 """Load on a server: figures of what answers, and a clear end where something does not."""
 
+import asyncio
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from scripts.environments import capacity
-from tests.support.fork import ROOT, Fork
+from scripts.environments import capacity, client, load
+from tests.support.fork import Fork
 
 SHORT = ["--clients", "2", "--seconds", "0.2"]
 
@@ -61,15 +60,16 @@ def test_failed_requests_are_counted_and_fail(served: Fork) -> None:
     assert "Servable not found for request: Latest(other)" in result.err
 
 
-def test_at_a_given_rate(served: Fork) -> None:
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_at_a_given_rate(served: Fork, api: str) -> None:
     """However many connections there are, the rate is that of all together."""
-    code = (
-        "import asyncio; from scripts.environments import load\n"
-        f"one = ('rest', '127.0.0.1:{served.rest_port}', '/v1/models/instant:predict', b'{{\"inputs\": [[1.0]]}}')\n"
-        "print(asyncio.run(load.run(*one, clients=4, seconds=1, per_second=20))['requests'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) in range(17, 24)
+    question = client.predict_request("instant", {"x": [[1.0]]}, {"x": "float32"}).SerializeToString()
+    port, path, body = {
+        "rest": (served.rest_port, "/v1/models/instant:predict", b'{"instances": [[1.0]]}'),
+        "grpc": (served.grpc_port, client.PREDICT, question),
+    }[api]
+    report = asyncio.run(load.run(api, f"127.0.0.1:{port}", path, body, clients=4, seconds=1, per_second=20))
+    assert report["requests"] in range(17, 24) and not report["errors"]
 
 
 def row(per_second: float, cpu: float | None) -> dict[str, Any]:

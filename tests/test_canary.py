@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from scripts.environments import metrics
+from scripts.environments import canary, metrics
 from scripts.environments.metrics import Side
+from scripts.environments.refusals import Failed
 from scripts.ledger import objectives, shares
 from scripts.workspace.canaries import Canary
 from scripts.workspace.errors import YourTurn
@@ -118,7 +119,12 @@ def test_too_little_traffic_is_said_of_either_side() -> None:
     assert metrics.silence(side(page(100)), side({}), [MODEL], bounds) == [
         "instant had 0 requests to the new pods and 100 to the old, and 100 to each are needed"
     ]
-    assert metrics.silence(side(page(0)), side(page(100)), [MODEL], bounds)
+    with pytest.raises(Failed, match="too little traffic to judge by: instant had 3 requests to the new pods and 100"):
+        canary.quiet(side(page(100)), side(page(3)), [MODEL], bounds)
+    said = canary.quiet(side(page(0)), side(page(100)), [MODEL], Canary([50], quiet="go-on"))
+    assert said.startswith(
+        "; too little traffic to judge by: instant had 100 requests to the new pods and 0 to the old"
+    )
 
 
 @pytest.mark.parametrize(

@@ -120,15 +120,15 @@ def _watch(cluster: "Cluster", models: list[str], bounds: Canary) -> str:
             raise _worse(problems)
     if problems := metrics.delays(old, new, models, bounds):
         raise _worse(problems)
-    return f"{new}; the old: {old}{_silence(old, new, models, bounds)}"
+    return f"{new}; the old: {old}{quiet(old, new, models, bounds)}"
 
 
-def _silence(old: Side, new: Side, models: list[str], bounds: Canary) -> str:
+def quiet(old: Side, new: Side, models: list[str], bounds: Canary) -> str:
     """What to add where there was too little traffic. Raises Failed where the settings say so."""
-    quiet = metrics.silence(old, new, models, bounds)
-    if not quiet:
+    found = metrics.silence(old, new, models, bounds)
+    if not found:
         return ""
-    text = f"too little traffic to judge by: {', '.join(quiet)}"
+    text = f"too little traffic to judge by: {', '.join(found)}"
     if bounds.quiet == "go-on":
         console.say(f"  canary     {text}; it goes on, as `quiet` says")
         return f"; {text}"

@@ -7,6 +7,7 @@ metrics-server has seen last.
 import asyncio
 import math
 import time
+from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -40,10 +41,10 @@ def measure(cluster: Cluster, requests: list[Request], per_second: float, second
         sides = {endpoint.name: Side() for endpoint in connected}
         _look(connected, sides)
         begin = time.monotonic()
-        usage = uvloop.run(_load(cluster, connected, requests, per_second, seconds))
+        usage, errors = uvloop.run(_load(cluster, connected, requests, per_second, seconds))
         took = time.monotonic() - begin
         _look(connected, sides)
-    return [_row(name, side, took, usage.get(name, {})) for name, side in sides.items()]
+    return [_row(name, side, took, errors[name], usage.get(name, {})) for name, side in sides.items()]
 
 
 def _look(connected: list[Endpoint], sides: dict[str, Side]) -> None:
@@ -53,24 +54,24 @@ def _look(connected: list[Endpoint], sides: dict[str, Side]) -> None:
 
 async def _load(
     cluster: Cluster, connected: list[Endpoint], requests: list[Request], per_second: float, seconds: float
-) -> dict[str, dict[str, float]]:
-    """Asks all pods at once. Returns their usage just before the end."""
-    share = per_second / len(connected) / len(requests)
+) -> tuple[dict[str, dict[str, float]], Counter[str]]:
+    """Asks all pods at once. Returns their usage just before the end, and how many requests of each were lost."""
+    share, errors = per_second / len(connected) / len(requests), Counter()
 
     async def ask(endpoint: Endpoint, api: str, path: str, body: bytes) -> None:
         address = f"{endpoint.host}:{endpoint.rest_port if api == 'rest' else endpoint.grpc_port}"
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            await load.run(api, address, path, body, CLIENTS, min(left, ROUND_SECONDS), share)
+            report = await load.run(api, address, path, body, CLIENTS, min(left, ROUND_SECONDS), share)
+            errors[endpoint.name] += report["errors"]
 
     async def look() -> dict[str, dict[str, float]]:
         await asyncio.sleep(seconds)  # the last round ends later by its warm-up
         return await asyncio.to_thread(_usage, cluster)
 
     looking = asyncio.create_task(look())
-    asked = [ask(endpoint, api, path, body) for endpoint in connected for _, api, path, body in requests]
-    await asyncio.gather(*asked)
-    return await looking
+    await asyncio.gather(*(ask(e, api, path, body) for e in connected for _, api, path, body in requests))
+    return await looking, errors
 
 
 def _usage(cluster: Cluster) -> dict[str, dict[str, float]]:
@@ -88,18 +89,10 @@ def _usage(cluster: Cluster) -> dict[str, dict[str, float]]:
     }
 
 
-def _row(name: str, side: Side, seconds: float, usage: dict[str, float]) -> Row:
+def _row(name: str, side: Side, seconds: float, errors: int, usage: dict[str, float]) -> Row:
     times = {f"p{q * 100:.0f}_ms": round(t / 1000, 3) if (t := side.quantile(q)) else None for q in (0.5, 0.99)}
-    rate = round(side.requests() / seconds, 1)
-    errors = int(sum(side.failed().values()))
-    return {
-        "pod": name,
-        "per_second": rate,
-        **times,
-        "errors": errors,
-        "cpu": usage.get("cpu"),
-        "memory": usage.get("memory"),
-    }
+    measured = {"cpu": usage.get("cpu"), "memory": usage.get("memory")}
+    return {"pod": name, "per_second": round(side.requests() / seconds, 1), **times, "errors": errors, **measured}
 
 
 def pods_for(wanted: float, rows: list[Row], limit: float) -> int | None:

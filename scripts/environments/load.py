@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
             self._send(due)
 
     def _send(self, due: float) -> None:
-        if due > self._meter.end:
+        if due > self._meter.end or self._transport.is_closing():
             return self._transport.close()
         self._sent = due
         return self._transport.write(self._next())
@@ -159,7 +159,9 @@ class Grpc(Connection):
         self._headers = b"".join(_literal(name.encode(), value.encode()) for name, value in fields.items())
         self._body = b"\x00" + len(message).to_bytes(4, "big") + message
         self._stream, self._left, self._received = -1, b"", 0
-        self._initial = self._shared = 65535  # bytes that may be sent: on a new stream, on the connection
+        self._initial = self._shared = self._window = (
+            65535  # bytes that may be sent: on a new stream, on the connection, on this one
+        )
 
     def connection_made(self, transport: Any) -> None:
         # How much the server may send: on a stream, on the connection.

@@ -12,7 +12,7 @@ from .releases import publish
 from .test_disturbances import until
 
 Release = dict[str, Any]
-BOUNDS = "steps = [50], minutes = 0.1, requests = 30, errors = 0.5, slower = 5"
+BOUNDS = "steps = [50], minutes = 0.05, requests = 20, errors = 0.5, slower = 5"
 ANSWER = '        return {"y": network(x)}\n'
 WORSE = {
     "errs for 2 %": "        tf.debugging.assert_none_equal(x, 7.0)\n",
@@ -58,7 +58,7 @@ def test_load_on_its_pods(served: Environment) -> None:
     """As many requests as asked for, each answered, as the pods count themselves."""
     shown = served.ok("bench", "dev", "--rate", "40", "--for", "2", "--json", "bench.json").out
     (row,) = served.fork.read("bench.json")["pods"]
-    assert 25 < row["per_second"] < 50 and row["errors"] == 0
+    assert 30 < row["per_second"] < 50 and row["errors"] == 0
     assert 0 < row["p50_ms"] <= row["p99_ms"]
     assert row["pod"] in shown
 
@@ -69,7 +69,7 @@ def test_a_worse_release_is_taken_back(
 ) -> None:
     """What was lost is what its own pods have answered."""
     served.promote(worse[defect])
-    with served.load(per_second=50) as load:
+    with served.load(per_second=100) as load:
         error = served.refused("deploy", "dev")
     assert SAID[defect] in error
     assert f"release {releases['one']['id'][:12]} serves again" in error
@@ -105,11 +105,7 @@ def test_one_that_is_killed_is_ended_by_a_rollback_or_goes_on(
         assert " rollback " in newest(served)
 
         served.promote_again(two)
-        for step in (
-            "rollout",
-            "canary     new:",
-            "change",
-        ):  # while it starts, while it is watched, while the others follow
+        for step in ("canary     new:", "change"):  # while it is watched, and while the others follow
             kill(served, step)
         again = served.ok("deploy", "dev").err
     load.check(one, two)
