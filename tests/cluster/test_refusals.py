@@ -16,10 +16,12 @@ from .environment import Environment
 
 Release = dict[str, Any]
 DEFINED = [  # kinds that components need and no bare cluster has, with any fields
-    ("podmonitors", "PodMonitor", "monitoring.coreos.com"),
-    ("prometheusrules", "PrometheusRule", "monitoring.coreos.com"),
-    ("httproutes", "HTTPRoute", "gateway.networking.k8s.io"),
-    ("grpcroutes", "GRPCRoute", "gateway.networking.k8s.io"),
+    ("podmonitors", "PodMonitor", "monitoring.coreos.com", "v1"),
+    ("prometheusrules", "PrometheusRule", "monitoring.coreos.com", "v1"),
+    ("httproutes", "HTTPRoute", "gateway.networking.k8s.io", "v1"),
+    ("grpcroutes", "GRPCRoute", "gateway.networking.k8s.io", "v1"),
+    ("rollouts", "Rollout", "argoproj.io", "v1alpha1"),
+    ("analysistemplates", "AnalysisTemplate", "argoproj.io", "v1alpha1"),
 ]
 
 
@@ -116,8 +118,8 @@ def test_every_overlay_and_combination_is_accepted_by_the_api_server(
     cluster: Cluster, admission: None, combinations: list
 ):
     """Server-side dry run of each object once, however many combinations render it."""
-    for plural, kind, group in DEFINED:
-        define(cluster, plural, kind, group)
+    for definition in DEFINED:
+        define(cluster, *definition)
     every = [manifests for _, manifests in combinations]
     every += [rendered(ROOT / "k8s/overlays" / name) for name in OVERLAYS]
     distinct = {json.dumps(manifest, sort_keys=True) for manifests in every for manifest in manifests}
@@ -127,10 +129,10 @@ def test_every_overlay_and_combination_is_accepted_by_the_api_server(
     assert out.count("serverside-applied") == len(distinct)
 
 
-def define(cluster: Cluster, plural: str, kind: str, group: str) -> None:
+def define(cluster: Cluster, plural: str, kind: str, group: str, name: str) -> None:
     """A definition that takes any field, in place of the one that this cluster lacks."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    version = {"name": name, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": plural, "kind": kind, "singular": kind.lower()}
     annotations = {"api-approved.kubernetes.io": "unapproved, for a test"}
     definition = {
