@@ -32,10 +32,10 @@ class Stage(Cluster):
     def exclusively(self, verb: str) -> Generator[None]:
         yield
 
-    def _memory(self) -> Memory:
+    def remembered(self) -> Memory:
         return Memory(**self._read("memory.json", {}))
 
-    def _remember(self, remembered: Memory) -> None:
+    def remember(self, remembered: Memory) -> None:
         self._write("memory.json", vars(remembered))
 
     def prepare(self, target: Target) -> None:
