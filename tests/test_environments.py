@@ -68,6 +68,16 @@ def test_what_git_says_where_the_memory_is_gone() -> None:
     assert labels(memory.recalled(history, None, [], "r")) == ["1-a", "3-c"]
 
 
+def test_what_was_rolled_back_is_remembered_until_it_is_wanted_again() -> None:
+    promoted = [entry("1-a", "promote"), entry("2-b", "promote", reason="better")]
+    found = Memory().with_taken_back([*promoted, entry("1-a", "rollback", reason="slow")])
+    assert memory.read(found.data()).why_not("b", promoted) == "slow"
+    assert found.why_not("b", [*promoted, entry("3-c", "promote"), entry("2-b", "promote")]) == "slow"
+    wanted = [*promoted, entry("3-c", "promote"), entry("2-b", "promote", reason="it was the network")]
+    assert found.why_not("b", wanted) == ""
+    assert found.with_taken_back([*wanted, entry("3-c", "promote")]).taken_back == {}
+
+
 def deployment(fields: dict[str, Any], annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     own = {"manager": "pipeline", "operation": "Apply", "fieldsV1": fields}
     scaler = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale"}

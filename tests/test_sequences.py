@@ -102,6 +102,9 @@ class Sequences(RuleBasedStateMachine):
         after = self.after()
         if code == 0:
             assert after["running"] == after["ledger"] or after["ledger"] is None, self.output()
+            name = (after["ledger"] or "").partition("-")[2]
+            assert name not in self.before["left"] or self.before["because"], self.output()
+            assert name not in after["left"]
         if self.before["ledger"] and self.before["ledger"].endswith(BAD) and code == 1:
             assert after["running"] != self.before["ledger"] or "no other release" in self.output()
 
@@ -142,6 +145,14 @@ class Sequences(RuleBasedStateMachine):
         self.fork.git("commit", "-q", "--allow-empty", "-m", "squashed")
         after = self.after()
         assert after["ledger"] == self.before["ledger"]
+
+    @precondition(lambda self: len(self.seen["history"]) > 3)
+    @rule(commits=st.integers(1, 2))
+    def lose(self, commits: int) -> None:
+        """As a force-push does."""
+        self.fork.git("reset", "-q", "--hard", f"HEAD~{commits}")
+        after = self.after()
+        assert after["left"] == self.before["left"]
 
     @rule(on=st.booleans())
     def hook(self, on: bool) -> None:

@@ -105,10 +105,14 @@ class Cluster:
             self.remember(self.remembered().with_begun(entry))
         if entry.outcome != "serving" or not target:
             return
-        self.remember(self.remembered().with_served(entry, target.revision))
+        remembered = self.remembered().with_served(entry, target.revision)
+        self.remember(remembered.with_taken_back([*self.history(), entry]))
         if entry.action != "deploy" and (commit := self.overlay.write(target.release, target.revision, entry)):
             console.say(f"  ledger     {self.overlay.folder} says so too: commit {commit[:12]}; git push")
             actions.output(recorded=commit)
+
+    def taken_back(self, target: Target) -> str:
+        return self.remembered().why_not(target.release.name, self.history())
 
     def check_record(self, target: Target) -> None:
         probe = Entry(entries.now(), "rollback", target.release.label, "serving", "a probe")

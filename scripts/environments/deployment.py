@@ -1,6 +1,6 @@
 """One deployment to one environment: what its ledger says."""
 
-from scripts.environments import delivery, lookup
+from scripts.environments import delivery, lookup, returning
 from scripts.ledger import blocks, door, entries
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
@@ -29,6 +29,7 @@ def deploy(environment: str, override: str = "", without_return: bool = False) -
     target.prepare(candidate)  # local defects show before the cluster is asked
     target.refuse_share(candidate)
     with target.exclusively("deploy"):
+        returning.refuse_taken_back(target, candidate)
         delivery.deliver(target, candidate, "deploy", "", without_return)
     actions.output(deployed=environment)
     actions.summary(f"{environment} serves release `{candidate.release.label}`, verified on every pod.")

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from scripts.ledger.entries import Entry
-from scripts.ledger.history import NO_RELEASE
+from scripts.ledger.history import NO_RELEASE, bringing, taken_back
 
 NAME = "deployments"
 REMEMBERED = 50  # releases: more than any rollback needs
@@ -27,6 +27,7 @@ OPTIONAL = {key: {"type": "string"} for key in ("reason", "override")}  # of an 
 KNOWN: dict[str, Any] = {
     "inventory": {"type": "array", "items": {"type": "string", "pattern": r"^\S+ \S+ \S+$"}},  # API version, kind, name
     "served": {"type": "array", "items": _lines("release", "revision", "action", "time", deployed={"type": "string"})},
+    "taken_back": {"type": "object", "additionalProperties": _lines("reason", "promotion")},
     "begun": {"anyOf": [{"type": "null"}, _lines("time", "action", "release", "outcome", **OPTIONAL)]},
 }
 LINES = {"type": "array", "items": {"type": "string"}}
@@ -46,6 +47,8 @@ class Memory:
     canary: dict[str, Any] | None = (
         None  # {"release", "saw": a line for each step that is done, "failed": why, if it has}
     )
+    # Releases that were left for a reason, by name, with the promotion that had brought each: git's history can be rewritten.
+    taken_back: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def with_served(self, entry: Entry, revision: str) -> "Memory":
         """`deployed` is the revision of the manifests at the release's own deployment: a rollback uses those of another day."""
@@ -54,6 +57,22 @@ class Memory:
         line = {"release": entry.release, "revision": revision, "action": entry.action, "time": entry.time}
         others = [known for known in self.served if known["release"] != entry.release]
         return replace(self, served=[*others, line | {"deployed": deployed}][-REMEMBERED:])
+
+    def with_taken_back(self, entries: list[Entry]) -> "Memory":
+        """`entries` is the ledger, with the release that serves now as the last."""
+        found = {
+            name: {"reason": why, "promotion": _promotion(entries, name)} for name, why in taken_back(entries).items()
+        }
+        present = entries[-1].release.partition("-")[2]
+        kept = {name: left for name, left in self.taken_back.items() if self.why_not(name, entries)}
+        return replace(self, taken_back={name: left for name, left in (kept | found).items() if name != present})
+
+    def why_not(self, name: str, entries: list[Entry]) -> str:
+        """Why the release `name` was taken back, if no promotion with a reason in the ledger came after that."""
+        left, brought = self.taken_back.get(name), bringing(entries, name)
+        if not left or (brought and brought.reason and _promotion(entries, name) != left["promotion"]):
+            return ""
+        return left["reason"]
 
     def with_inventory(self, identities: list[str]) -> "Memory":
         return replace(self, inventory=identities)
@@ -101,12 +120,20 @@ def read(data: dict[str, str]) -> Memory:
         line["release"]: line for line in document["served"]
     }  # older files have several lines a release: the newest counts
     order = dict.fromkeys(reversed([line["release"] for line in document["served"]]))
+    newest = [served[label] for label in reversed(order)]
     return Memory(
         document["inventory"],
-        [served[label] for label in reversed(order)],
+        newest,
         document.get("begun"),
         document.get("canary"),
+        document.get("taken_back", {}),
     )
+
+
+def _promotion(entries: list[Entry], name: str) -> str:
+    """What tells the last promotion of that release from any other, and stays when its commit is rebased or squashed."""
+    entry = bringing(entries, name)
+    return f"{entry.on} {entry.reason}" if entry else ""
 
 
 @cache

@@ -38,6 +38,15 @@ def refuse_blocked(environment: Environment, which: str) -> None:
         raise YourTurn(f"release {which} cannot come back: {problem}", remedy)
 
 
+def refuse_taken_back(environment: Environment, target: Target) -> None:
+    """Raises YourTurn for a release that was rolled back, although the ledger does not say so: its history was rewritten since."""
+    if why := environment.taken_back(target):
+        name, label = environment.name, target.release.label
+        problem = f"release {label} was rolled back in {name} ({why}), and no commit of the ledger says so any more"
+        keep = f'./pipeline rollback {name} --to {environment.served()[-1]} --reason "…" says what serves'
+        raise YourTurn(problem, f'{keep}; or ./pipeline promote {name} --release {label} --reason "…"')
+
+
 def target_of_rollback(environment: Environment, to: str | None, force: bool, with_manifests: bool) -> Target:
     """The release called `to`, or the one that served before the present one. Raises YourTurn if there is none.
 

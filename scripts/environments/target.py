@@ -66,6 +66,10 @@ class Environment(Servers, Protocol):
         """Notes that the started act is finished, where the ledger itself does not."""
         return
 
+    def taken_back(self, target: Target) -> str:
+        """Why the environment once left `target`, if the ledger does not say so any more; else empty."""
+        return ""
+
     def prepare(self, target: Target) -> None:
         """Raises YourTurn for defects that show on this computer, before anything is touched or noted."""
 

@@ -17,10 +17,12 @@ class Entry:
     override: str = ""  # the reason to deploy while the environment was closed
     commit: str = ""  # where the ledger is git's
     taken_back: dict[str, str] = field(default_factory=dict)  # releases that come back only with a reason: why, by name
+    push: str = ""  # the commit whose workflow run promoted its release
+    on: str = ""  # the commit that the entry was made on, whatever becomes of its own commit
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that people look for in an entry."""
-        present = {key: value for key, value in asdict(self).items() if key != "taken_back"}
+        present = {key: value for key, value in asdict(self).items() if key not in ("taken_back", "push", "on")}
         return {key: value for key, value in present.items() if value or key not in ("override", "commit")}
 
 

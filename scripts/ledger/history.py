@@ -13,7 +13,7 @@ from scripts.ledger.entries import Entry
 from scripts.workspace import git
 
 FILE = "ledger.json"
-TEXTS = ["action", "release", "outcome", "reason", "override"]
+TEXTS = ["action", "release", "outcome", "reason", "override", "push", "on"]
 FIELDS = [*TEXTS, "taken_back"]
 TRAILERS = ["Action", "Release", "Outcome", "Reason"]  # in the messages of commits older than ledger.json
 FORMAT = "%x01" + "%x00".join(
@@ -67,6 +67,16 @@ def taken_back(entries: list[Entry]) -> dict[str, str]:
         if entry.action in ("rollback", "revert") and before not in (NO_RELEASE, entry.release):
             found[_name(before)] = entry.reason
         found.pop(_name(entry.release), None)
+        before = entry.release
+    return found
+
+
+def bringing(entries: list[Entry], name: str) -> Entry | None:
+    """The entry that brought the release called `name` last; an edit around a release brings none."""
+    before, found = NO_RELEASE, None
+    for entry in entries:
+        if _name(entry.release) == name and (entry.action == "promote" or entry.release != before):
+            found = entry
         before = entry.release
     return found
 

@@ -29,12 +29,18 @@ def names() -> list[str]:
 
 
 def first() -> str:
-    """The environment that a new release comes to first."""
-    return names()[0]
+    """The environment that a new release comes to first. Raises YourTurn if there is none."""
+    if found := names():
+        return found[0]
+    raise YourTurn(
+        f"there is no environment: {FOLDER} holds no overlay", f"git sparse-checkout disable, or git restore {FOLDER}"
+    )
 
 
 def check(name: str, *more: str) -> None:
     """Raises YourTurn unless `name` is an environment with an overlay, or one of `more`."""
+    if name not in more:
+        first()
     settings.refuse_unknown("environment", name, [*names(), *more])
 
 
@@ -124,14 +130,28 @@ class Overlay:
         """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None if `parent` has the same.
 
         A return is committed even without a difference: the failure may have been in a manifest elsewhere, or in a release that git does
+<<<<<<< HEAD
         not name. So are an override, and what a canary saw: they change only the ledger.
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
         if same and entry.action not in ("return", "override", "canary"):
+=======
+        not name. An override is committed too, and a promotion for a new reason: these change only the ledger.
+        """
+        last = git.show(parent, f"{self.folder}/{history.FILE}")
+        same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
+        if same and entry.action not in ("return", "override") and not self._is_for_a_new_reason(entry, parent):
+>>>>>>> 5db9d69 (A release that was rolled back stays refused where git's history was rewritten: the cluster remembers what its ledger has lost)
             return None
         tree = self._tree(release, revision, self._record(entry, parent), parent)
         return commits.commit(tree, parent, self._message(entry))
+
+    def _is_for_a_new_reason(self, entry: Entry, parent: str) -> bool:
+        if entry.action != "promote" or not entry.reason:
+            return False
+        before = history.bringing(self.history(parent), entry.release.partition("-")[2])
+        return before is not None and before.reason != entry.reason
 
     def _record(self, entry: Entry, parent: str) -> bytes:
         """The ledger.json for `entry`, made on `parent`."""

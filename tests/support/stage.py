@@ -108,6 +108,7 @@ def promote(stage: Stage, document: dict[str, Any], reason: str) -> int:
 
 def deploy(stage: Stage) -> int:
     if target := stage.candidate():
+        returning.refuse_taken_back(stage, target)
         delivery.deliver(stage, target, "deploy", "")
     return 0
 
@@ -120,7 +121,10 @@ def rollback(stage: Stage, reason: str) -> int:
 def look(stage: Stage) -> int:
     """What git, the cluster and `status` say, as JSON in the folder."""
     said = stage.history()
+    brought = history.bringing(said, (stage.ledger() or "").partition("-")[2])
     found = {
+        "left": list(stage._memory().taken_back),
+        "because": brought.reason if brought else "",
         "ledger": stage.ledger(),
         "running": stage.running(),
         "problems": state.read(stage)["problems"],
