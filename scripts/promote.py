@@ -11,7 +11,7 @@ from scripts.ledger import blocks, door, entries, overlays, promotion
 from scripts.ledger.entries import Entry
 from scripts.release import releases
 from scripts.release.releases import Release
-from scripts.workspace import console, settings
+from scripts.workspace import console, git, settings
 from scripts.workspace.errors import YourTurn
 
 
@@ -46,7 +46,7 @@ def run(
             console.say(f"  promote    {after} is the last environment: nothing follows it")
             return 0
     if not environment:
-        raise YourTurn("promote needs an environment", f"./pipeline promote {names[0]}")
+        raise YourTurn("promote needs an environment", f"./pipeline promote {overlays.first()}")
     overlays.check(environment)
     place = names.index(environment)
     origin = source or after or (names[place - 1] if place else "candidate")
@@ -58,9 +58,17 @@ def run(
         return 0
     if not (after and by == "pull-request"):  # a proposal may be made during a freeze: its check says so
         door.refuse(environment, "promote", override)
-    entry = Entry(entries.now(), "promote", chosen.label, "promoted", reason, override=override if closed else "")
+    candidate = publish and origin == "candidate" and not release
+    entry = Entry(
+        time=entries.now(),
+        action="promote",
+        release=chosen.label,
+        outcome="promoted",
+        reason=reason,
+        override=override if closed else "",
+        push=git.text("rev-parse", "HEAD") if candidate else "",
+    )
     if publish:
-        candidate = origin == "candidate" and not release
         promotion.publish(environment, chosen, entry, by, dispatch, candidate)
     elif not promotion.was_rolled_back(environment, chosen, reason):
         promotion.commit(environment, chosen, entry)

@@ -211,6 +211,35 @@ def test_a_revert_of_the_code_brings_the_release_of_then_back(github: GitHub) ->
     assert promoted(github, "dev") == "111111111111"
 
 
+@pytest.mark.parametrize("promoted_first", [True, False])
+def test_the_run_of_a_push_that_was_reverted_brings_nothing_back(github: GitHub, promoted_first: bool) -> None:
+    """Also where that run failed, and the one of the revert found in dev what it wants."""
+    first = github.git("rev-parse", "main").strip()
+    job = github.job()
+    candidate(job, release(1) | {"commit": first})
+    job.ok("promote", "dev", "--from", "candidate", "--publish")
+    github.fork.git("pull", "-q", "--rebase", "origin", "main")
+    github.fork.edit("model/rents.py", "import", "# reverted soon\nimport")
+    github.fork.commit("a push")
+    github.push()
+    old = github.job()
+    candidate(old, release(2) | {"commit": github.git("rev-parse", "main").strip()})
+    if promoted_first:
+        old.ok("promote", "dev", "--from", "candidate", "--publish")
+    github.fork.git("revert", "--no-edit", "HEAD")
+    if promoted_first:  # so that only the ledger says by which push the release came
+        github.fork.edit("tests/test_add.py", "import", "# another test\nimport")
+        github.fork.commit("and a test")
+    github.push()
+    job = github.job()
+    candidate(job, release(1) | {"commit": first})
+    job.ok("promote", "dev", "--from", "candidate", "--publish")
+    assert promoted(github, "dev") == "111111111111"
+    result = old.ok("promote", "dev", "--from", "candidate", "--publish")
+    assert "dev has release 111111111111 of a later push" in result.err
+    assert promoted(github, "dev") == "111111111111"
+
+
 def test_where_actions_may_open_no_requests_it_says_so_and_goes_on(github: GitHub) -> None:
     github.change(can_open=False)
     result = push(github, 1).ok("promote", "staging", "--publish")

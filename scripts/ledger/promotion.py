@@ -12,6 +12,7 @@ from scripts.workspace.errors import YourTurn
 
 DEPLOYS = "deploy.yml"  # the workflow
 BRANCH = "promote/"  # + ENV: the branch of a proposed promotion
+NOT_RELEASED = ["k8s/**", "docs/**", "*.md"]  # as release.yml has it: no release has these in it
 
 
 def was_rolled_back(environment: str, release: Release, reason: str, revision: str = "HEAD") -> bool:
@@ -27,20 +28,39 @@ def was_rolled_back(environment: str, release: Release, reason: str, revision: s
     return True
 
 
-def came_later(environment: str, reason: str, revision: str) -> bool:
-    """Whether the environment, as of `revision`, has a release of a later commit than HEAD, and no reason is given to go back.
+def came_later(environment: str, release: Release, reason: str, revision: str) -> bool:
+    """Whether the environment, as of `revision`, has another release of a later push than HEAD, and no reason is given to go back.
 
-    Otherwise a repeated workflow run of an old push would bring an old release back.
+    Otherwise a repeated workflow run of an old push would bring an old release back. A release that is known may have come by a push later
+    than its own commit: the ledger says by which; and if `revision` has the code of that commit again, what came between is reverted.
     """
     there, here = Overlay(environment).release(revision), git.text("rev-parse", "HEAD")
-    commit = there.document["commit"] if there else None
-    if not there or reason.strip() or commit in (None, here) or not git.exists(commit):
+    if not there or there.name == release.name or reason.strip():
         return False
-    if git.ask("merge-base", "--is-ancestor", here, commit).returncode:
+    made = there.document["commit"] or ""
+    pushes = [entry.push for entry in Overlay(environment).history(revision) if entry.push]
+    reverted = _has_code_of(revision, made) and not _has_code_of(revision, here)
+    if not reverted and not any(_precedes(here, commit) for commit in [made, *pushes[-1:]]):
         return False
     text = f"{environment} has release {there.name} of a later push: what this one made comes back only by a promotion with a --reason"
     _say_skipped(text)
     return True
+
+
+def _precedes(commit: str, other: str) -> bool:
+    return (
+        commit != other
+        and git.exists(other or "-")
+        and not git.ask("merge-base", "--is-ancestor", commit, other).returncode
+    )
+
+
+def _has_code_of(revision: str, commit: str) -> bool:
+    """Whether nothing of which releases are made differs between the two."""
+    if not git.exists(commit or "-"):
+        return False
+    paths = [".", *(f":(exclude,glob){pattern}" for pattern in NOT_RELEASED)]
+    return not git.ask("diff", "--quiet", "--no-ext-diff", commit, revision, "--", *paths).returncode
 
 
 def _say_skipped(text: str) -> None:
@@ -71,7 +91,7 @@ def publish(environment: str, release: Release, entry: Entry, by: str, dispatch:
         blocks.refuse(release, environment, base)
         if was_rolled_back(environment, release, entry.reason, base):
             return
-        if candidate and came_later(environment, entry.reason, base):
+        if candidate and came_later(environment, release, entry.reason, base):
             return
         commit = overlay.commit(release, base, entry, base)
         if not commit:
