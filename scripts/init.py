@@ -6,12 +6,15 @@ cluster of each environment; every other setting has a default there, with a com
 
 import argparse
 import codecs
+import difflib
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
 import tomlkit
+import tomlkit.exceptions
 
 from scripts.ledger import overlays
 from scripts.release import images
@@ -53,9 +56,9 @@ def run(model: list[str] | None, image: str | None, context: list[str] | None) -
         return 0
     mark = settings.FILE.read_bytes()[: len(codecs.BOM_UTF8)]
     files.write(settings.FILE, (mark if mark == codecs.BOM_UTF8 else b"") + after.encode())
-    for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
-        if old != new:
-            console.say(f"  init       {new.strip()}")
+    for line in difflib.ndiff(before.splitlines(), after.splitlines()):
+        if line.startswith("+ ") and line[2:].strip():
+            console.say(f"  init       {line[2:].strip()}")
     console.say(f"next: git commit -m 'Settings' {settings.FILE}, then ./pipeline doctor")
     return 0
 
@@ -108,7 +111,27 @@ def _checked(
 
 
 def _with(text: str, set_all: Callable[[Any], None]) -> str:
-    document = tomlkit.parse(text)
-    set_all(document["tool"]["pipeline"])
-    after = tomlkit.dumps(document)
-    return after.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else after
+    """`text` with the settings in it. Raises YourTurn for a form of TOML in which they cannot be set without changing anything else."""
+    wanted = tomllib.loads(text)
+    set_all(wanted["tool"]["pipeline"])
+    try:
+        document = tomlkit.parse(text)
+        kept = tomlkit.dumps(document) == text
+        set_all(document["tool"]["pipeline"])
+        after = _with_line_ends(tomlkit.dumps(document), text)
+        good = kept and tomllib.loads(after) == wanted
+    except (tomlkit.exceptions.TOMLKitError, tomllib.TOMLDecodeError):
+        good = False
+    if not good:
+        problem = f"{settings.FILE} has a form in which these settings cannot be set without changing anything else"
+        raise YourTurn(problem, f"edit {settings.FILE}: give them a table of their own, [tool.pipeline]")
+    return after
+
+
+def _with_line_ends(after: str, before: str) -> str:
+    """The lines that are new end in CRLF where the lines around them do."""
+    old, new = (text.split("\n") for text in (before, after))
+    for _, start, stop, first, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if all(line.endswith("\r") for line in old[max(start - 1, 0) : stop]):
+            new[first:end] = [line.removesuffix("\r") + "\r" for line in new[first:end]]
+    return "\n".join(new)
