@@ -77,7 +77,10 @@ def signed(template: Fork, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     fork = template.copy(tmp_path_factory.mktemp("signed") / "fork")
     key = fork.root.with_suffix(".key")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    for name, value in {"gpg.format": "ssh", "user.signingKey": str(key), "commit.gpgSign": "true"}.items():
+    signers = key.with_suffix(".signers")
+    signers.write_text(f"fork@example.com {key.with_suffix('.key.pub').read_text()}")
+    settings = {"gpg.format": "ssh", "gpg.ssh.allowedSignersFile": str(signers), "user.signingKey": str(key)}
+    for name, value in (settings | {"commit.gpgSign": "true"}).items():
         fork.git("config", name, value)
     return fork
 
@@ -89,10 +92,17 @@ def test_a_user_s_settings_shape_nothing(signed: Fork, setting: str) -> None:
     signed.git("config", name, value)
     signed.ok("promote", "dev", "--reason", "größer — 更好")
     assert history(signed) == [("promote", FIRST, ""), ("promote", SECOND, "größer — 更好")]
+    assert checked_out(signed) == signed.git("rev-parse", "HEAD").strip()
     signed.git("config", "--unset", name)
     assert "-----BEGIN SSH SIGNATURE-----" in signed.git("cat-file", "commit", "HEAD")
     assert signed.git("status", "--porcelain") == ""
     signed.git("reset", "-q", "--hard", head)
+
+
+def checked_out(fork: Fork) -> str:
+    """The commit as `export` notes it."""
+    program = "from scripts.workspace import checkout; print(checkout.read().commit)"
+    return subprocess.check_output([fork.root / ".venv/bin/python", "-c", program], cwd=fork.root, text=True).strip()
 
 
 def unchanged(fork: Fork, head: str) -> bool:
@@ -356,6 +366,72 @@ def test_any_other_is_not(tmp_path: Path, address: str, monkeypatch: pytest.Monk
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "remote", "add", "origin", address], check=True)
     assert remote.on_github() == ""
+
+
+CHECKOUTS = {
+    "a worktree": ["git", "worktree", "add", "-q", "-b", "other", "{there}"],
+    "a submodule": [
+        "git",
+        "-C",
+        "{above}",
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "-q",
+        "add",
+        "{here}",
+        "there",
+    ],
+    "a shallow clone": ["git", "clone", "-q", "--depth=1", "file://{here}", "{there}"],
+    "a clone without blobs": ["git", "clone", "-q", "--filter=blob:none", "file://{here}", "{there}"],
+    "a clone without most folders": ["git", "clone", "-q", "--sparse", "file://{here}", "{there}"],
+    "a name of its own for the remote": ["git", "clone", "-q", "-o", "upstream", "file://{here}", "{there}"],
+}
+
+
+@pytest.mark.parametrize("kind", CHECKOUTS)
+def test_a_checkout_of_another_kind(fork: Fork, tmp_path: Path, kind: str) -> None:
+    there = tmp_path / "there"
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    fork.git("config", "uploadpack.allowFilter", "true")
+    words = [word.format(here=fork.root, there=there, above=tmp_path) for word in CHECKOUTS[kind]]
+    subprocess.run(words, cwd=fork.root, check=True)
+    (there / ".venv").symlink_to(fork.root / ".venv")
+    shutil.copytree(fork.root / "build", there / "build")
+    fork.root = there
+    if "folders" in kind:
+        fork.git("sparse-checkout", "set", "scripts", "model", "serving", "requirements")
+        assert "error: there is no environment: k8s/overlays holds no overlay" in refused(fork, "promote", "dev")
+        fork.git("sparse-checkout", "add", OVERLAY)
+    fork.ok("promote", "dev", "--reason", kind)
+    assert history(fork)[-1] == ("promote", SECOND, kind)
+    assert fork.git("status", "--porcelain") == ""
+    if "remote" in kind:
+        assert "next: git remote add origin URL, or git remote rename NAME origin" in refused(
+            fork, "promote", "dev", "--publish"
+        )
+
+
+def test_hooks_in_a_folder_of_their_own_append_lines(fork: Fork) -> None:
+    hook(fork, "prepare-commit-msg", "echo Signed-off-by: me >> $1")
+    (fork.root / ".git/hooks").rename(fork.root / ".git/ours")
+    fork.git("config", "core.hooksPath", ".git/ours")
+    fork.ok("promote", "dev")
+    assert fork.git("log", "-1", "--format=%B").splitlines()[-2:] == ["Signed-off-by: me", ""]
+
+
+@pytest.mark.parametrize("initialised", [True, False])
+def test_a_folder_without_a_history_is_told(fork: Fork, monkeypatch: pytest.MonkeyPatch, initialised: bool) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(fork.root.parent))
+    shutil.rmtree(fork.root / ".git")
+    if initialised:
+        fork.git("init", "-q")
+    remedy = (
+        "git add -A and git commit: nothing is committed here yet"
+        if initialised
+        else "git init, git add -A and git commit"
+    )
+    assert f"next: {remedy}" in refused(fork, "promote", "dev")
 
 
 def test_what_git_cannot_do_is_told_by_the_line_that_says_why(fork: Fork) -> None:

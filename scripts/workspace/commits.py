@@ -113,7 +113,7 @@ def _prepared(message: str) -> bytes:
         return message.encode()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "COMMIT_EDITMSG")
-        file.write_text(message, encoding="utf-8")
+        file.write_text(f"{message}\n", encoding="utf-8")  # a hook appends lines
         absent = YourTurn(f"the hook {hook} cannot be run", f"mend or remove {hook}")
         done = process.text(["/bin/sh", "-c", 'exec "$@"', "hook", str(hook.absolute()), str(file), "message"], absent)
         if done.returncode:

@@ -28,6 +28,11 @@ FRAME = re.compile(
     r"|the remote end hung up|failed to write commit object)|error: failed to push some refs",
     re.I,
 )
+REMEDIES = {  # words of git's message → the remedy
+    r"not a git repository": "git init, git add -A and git commit: the ledger is a git history",
+    r"bad revision 'HEAD'|ambiguous argument 'HEAD'|Needed a single revision": "git add -A and git commit: nothing is committed here yet",
+    r"'origin' does not appear to be": "git remote add origin URL, or git remote rename NAME origin",
+}
 DUBIOUS = re.compile(rb"dubious ownership in repository at '(.+?)'")
 
 
@@ -56,7 +61,9 @@ def git(
     """The output of `git ARGUMENTS`. Raises YourTurn with git's own message if it fails."""
     done = ask(*arguments, stdin=stdin, index=index, settings=settings)
     if done.returncode:
-        raise YourTurn(f"git {arguments[0]}: {telling_line(done.stderr.decode(errors='replace'))}", remedy)
+        line = telling_line(done.stderr.decode(errors="replace"))
+        known = next((mend for words, mend in REMEDIES.items() if re.search(words, line)), remedy)
+        raise YourTurn(f"git {arguments[0]}: {line}", known)
     return done.stdout
 
 
