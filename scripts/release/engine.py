@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from scripts.release import oci
 from scripts.workspace.errors import YourTurn
 
 
@@ -143,21 +144,36 @@ def _follow(messages: Iterable[dict[str, Any]], doing: str, show: Callable[[str]
 def _dated(engine, image, tag: str, seconds: int) -> str:
     """The image with the release's time in place of the present time, so that its digest is the same whenever it is built.
 
-    An engine with unpacked layers loads a new configuration alone, for layers that it has. The containerd store cannot: there the image
-    stays as it was built.
+    Only its configuration is loaded, for layers that the engine has: an engine with unpacked layers takes a Docker archive for that, one
+    with a containerd store an OCI layout. Any other (Podman) takes no image without its layers: there it stays as it was built.
     """
-    import datetime
-
     import docker.errors
 
-    attributes = image.attrs
+    config = json.dumps(_configuration(image.attrs, seconds), sort_keys=True).encode()
+    layers = [f"{number}/layer.tar" for number in range(len(image.attrs["RootFS"]["Layers"]))]
+    manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": layers}]
+    try:
+        return _loaded(engine, {"config.json": config, "manifest.json": json.dumps(manifest).encode()})
+    except docker.errors.DockerException:
+        pass
+    kept = oci.layers(engine.api.get_image(tag))
+    try:
+        return _loaded(engine, oci.layout(config, kept, tag)) if kept else image.id
+    except docker.errors.DockerException:
+        return image.id
+
+
+def _configuration(attributes: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """The image's configuration, dated `seconds`."""
+    import datetime
+
     created = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
     config = {
         key: value
         for key, value in attributes["Config"].items()
         if key not in ("Hostname", "Domainname", "Image") and value
     }
-    document = {
+    return {
         "architecture": attributes["Architecture"],
         "os": attributes["Os"],
         "created": created,
@@ -165,17 +181,15 @@ def _dated(engine, image, tag: str, seconds: int) -> str:
         "rootfs": {"type": "layers", "diff_ids": attributes["RootFS"]["Layers"]},
         "history": [{"created": created, "created_by": "./pipeline image"} for _ in attributes["RootFS"]["Layers"]],
     }
-    layers = [f"{number}/layer.tar" for number in range(len(attributes["RootFS"]["Layers"]))]
-    manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": layers}]
+
+
+def _loaded(engine, entries: dict[str, bytes]) -> str:
+    """Loads an archive of these files. Returns the image's id."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, content in (("config.json", document), ("manifest.json", manifest)):
-            add(tar, name, json.dumps(content, sort_keys=True).encode(), seconds)
-    try:
-        loaded = engine.images.load(archive.getvalue())
-    except docker.errors.DockerException:
-        return image.id
-    return loaded[0].id
+        for name, content in entries.items():
+            add(tar, name, content, 0)
+    return engine.images.load(archive.getvalue())[0].id
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes | Path, seconds: int) -> None:
@@ -213,7 +227,8 @@ def push(name: str, tag: str, show: Callable[[str], None]) -> tuple[str, bool]:
         if digest and f"{name}@{digest}" in image.attrs["RepoDigests"]:
             return digest, False
         aux = _follow(engine.api.push(name, tag=tag, stream=True, decode=True), doing, show)
-        digest = next(message["Digest"] for message in aux if "Digest" in message)
+        told = (message["Digest"] for message in aux if "Digest" in message)  # Docker 29 does not tell
+        digest = next(told, None) or digest_in_registry(f"{name}:{tag}") or ""
         if digest_in_registry(f"{name}@{digest}") != digest:
             raise YourTurn(f"the registry took {name}@{digest} and does not have it", "./pipeline push once more")
         return digest, True

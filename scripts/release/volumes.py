@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scripts.release import engine, images, platforms, registry
+from scripts.release.oci import CONFIG
 from scripts.release.releases import Release
 from scripts.workspace.errors import YourTurn
 
 LARGE = 4 * 2**20  # bytes: a file of this size or more is a layer of its own
 LAYERS = 120  # of an image, at most: overlayfs on a node takes 127
 LAYER = "application/vnd.oci.image.layer.v1.tar"  # not compressed: weights hardly shrink, and gigabytes of them take minutes
-CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 class Tar:

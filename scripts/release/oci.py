@@ -1,0 +1,62 @@
+"""An image as an OCI layout, with its manifest and its configuration alone: its layers are where it is loaded."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+SMALL = 2**20  # bytes: a manifest is smaller, and a layer is not read into memory
+
+
+def layers(archive: Iterable[bytes]) -> list[dict[str, Any]]:
+    """The descriptors of the layers of the image in `archive`, as an engine with a containerd store saves it; none in any other form."""
+    with tarfile.open(fileobj=_Stream(iter(archive)), mode="r|") as tar:
+        small = {entry.name: tar.extractfile(entry).read() for entry in tar if entry.isfile() and entry.size < SMALL}  # ty: ignore
+    if "index.json" not in small:
+        return []
+    found = json.loads(small["index.json"])
+    while "manifests" in found:
+        digest = found["manifests"][0]["digest"].replace(":", "/")
+        found = json.loads(small[f"blobs/{digest}"])
+    return [{key: layer[key] for key in ("mediaType", "digest", "size")} for layer in found["layers"]]
+
+
+def layout(config: bytes, layers: list[dict[str, Any]], tag: str) -> dict[str, bytes]:
+    """The files of a layout whose only image is called `tag`."""
+    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": _descriptor(CONFIG, config), "layers": layers}
+    manifest = json.dumps(document, sort_keys=True).encode()
+    image = _descriptor(MANIFEST, manifest) | {"annotations": {"io.containerd.image.name": _whole(tag)}}
+    return {
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [image]}).encode(),
+        **{f"blobs/sha256/{hashlib.sha256(content).hexdigest()}": content for content in (config, manifest)},
+    }
+
+
+def _whole(tag: str) -> str:
+    """The name with its registry, as containerd knows it: Docker's own where none is named."""
+    host, slash, _ = tag.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return tag
+    return f"docker.io/{tag}" if slash else f"docker.io/library/{tag}"
+
+
+def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+
+
+class _Stream(io.RawIOBase):
+    """A file to read of chunks that come one by one."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self.chunks, self.rest = chunks, b""
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self.rest) < size and (chunk := next(self.chunks, b"")):
+            self.rest += chunk
+        found, self.rest = self.rest[:size], self.rest[size:]
+        return found
