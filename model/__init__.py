@@ -25,6 +25,8 @@ It may define, too:
                                         output, or all of them by name. A dict, too, where the targets are one
     features(inputs)                    the part of the signature before the network: what a client sends → what the network takes
     VARIANTS                            compressed forms of the model, each with what it must save and may cost
+    quick(network, data, callbacks)     in place of fit() where that takes hours: a short training, for the check of a pull request alone
+    QUICK_GATES                         what its metrics must meet then; every release is fitted by fit() and meets GATES
     SIGNATURE                           a number, raised to declare that clients must change
     refresh()                           brings its data, files below model/, up to date; the only part that may use the network
 
@@ -54,11 +56,14 @@ OPTIONAL = {
     "VARIANTS": [],
     "SIGNATURE": 1,
     "refresh": None,
+    "quick": None,
+    "QUICK_GATES": [],
 }
 PARAMETERS = {
     "data": [],
     "network": [],
     "fit": ["network", "data", "callbacks"],
+    "quick": ["network", "data", "callbacks"],
     "serving": ["network"],
     "metrics": ["predictions", "targets"],
     "features": ["inputs"],
@@ -218,7 +223,7 @@ def _check(file: str, loaded: ModuleType) -> None:
     for part, given in PARAMETERS.items():
         if (function := getattr(loaded, part)) is not None or part in PARTS:
             _check_function(file, part, function, given)
-    for part, kind in (("GATES", Gate), ("EXAMPLES", Example), ("VARIANTS", Variant)):
+    for part, kind in (("GATES", Gate), ("EXAMPLES", Example), ("VARIANTS", Variant), ("QUICK_GATES", Gate)):
         values = getattr(loaded, part)
         if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
             raise ContractError(f"{file}: {part} must be a list of {kind.__name__}(…)")
@@ -253,7 +258,7 @@ def _check_function(file: str, part: str, function: Any, given: list[str]) -> No
         raise ContractError(f"{file}: {takes}: {error}") from None
     if part == "metrics" and names[0] in TARGETS:
         raise ContractError(f"{file}: {takes}: the other way round")
-    if part == "fit" and set(names[:3]) == set(given) and names[:3] != given:
+    if part in ("fit", "quick") and set(names[:3]) == set(given) and names[:3] != given:
         raise ContractError(f"{file}: {takes}: in another order")
 
 
@@ -266,7 +271,11 @@ def _are_strings(values: Any) -> bool:
 def _check_gates(file: str, loaded: ModuleType) -> None:
     if not loaded.GATES:
         raise ContractError(f"{file}: GATES is empty: a model without a gate is never released")
-    for gate in loaded.GATES:
+    if bool(loaded.quick) != bool(loaded.QUICK_GATES) or (loaded.quick and not loaded.fit):
+        raise ContractError(
+            f"{file}: quick() stands in for fit(), and is judged by QUICK_GATES: it needs both, and they need it"
+        )
+    for gate in [*loaded.GATES, *loaded.QUICK_GATES]:
         if (gate.at_most is None) == (gate.at_least is None):
             raise ContractError(f"{file}: the gate on {gate.metric!r} needs one bound: at_most or at_least")
         for bound in (gate.at_most, gate.at_least, gate.slack):

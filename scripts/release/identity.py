@@ -19,6 +19,7 @@ from scripts.release import embedded, pointers, sources
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
+QUICK = {"quick", "QUICK_GATES"}  # for the check of a pull request: they decide nothing of a release
 # The pipeline's own part: the first file of each stage, with all its imports from this folder, without SPEAKING.
 ROOM = "scripts/training"
 TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
@@ -87,7 +88,7 @@ def data_files(modules: list[str]) -> list[Path]:
 def _code(module: str) -> tuple[Parts, Parts]:
     """The parsed code for the weights and for the judging: a model file is divided between them, an imported file is not."""
     path = Path("model") / f"{module}.py"
-    statements = _body(path)
+    statements = [s for s in _body(path) if not _defined(s) or _defined(s) - QUICK]
     trains = _reached(statements, TRAINS)
     halves = [[s for s in statements if (s in trains) == half] for half in (True, False)]
     parts: list[Parts] = []

@@ -103,7 +103,7 @@ def _text(model: ModuleType, evaluation: dict[str, Any], history: dict[str, Any]
         f"Release `{evaluation['id'][:12]}`, {_trained(history)}{_judged(evaluation)}.",
         "",
         *_sources(evaluation),
-        "## Gates, on held-out data",
+        f"## {'QUICK_GATES' if evaluation.get('quick') else 'Gates'}, on held-out data",
         "",
         charts.table(["metric", "bound", "value", "verdict"], gates),
         "",
@@ -120,7 +120,8 @@ def _trained(history: dict[str, Any]) -> str:
     if not history.get("trained", True):
         return "trained elsewhere"
     epochs = max(map(len, history["curves"].values()), default=0)
-    return f"{epochs} epochs in {history['seconds']:.1f} s" if epochs else f"trained in {history['seconds']:.1f} s"
+    kind = ", a **quick training** of which no release is made" * history.get("quick", False)
+    return f"{f'{epochs} epochs' if epochs else 'trained'} in {history['seconds']:.1f} s{kind}"
 
 
 def _sources(evaluation: dict[str, Any]) -> list[str]:

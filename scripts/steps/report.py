@@ -73,7 +73,7 @@ def _beside(modules: list[str]) -> list[str]:
     found: dict[str, list[dict[str, Any]]] = {}
     for module in modules:
         with contextlib.suppress(YourTurn):
-            for comparison in models.record(module, "evaluation.json", "evaluate")["against"]:
+            for comparison in models.record(module, "evaluation.json", "evaluate", quick=True)["against"]:
                 found.setdefault(comparison["environment"], []).append(comparison)
     return [f"#{wording.markdown(comparisons)}" for comparisons in found.values()]
 
@@ -81,7 +81,7 @@ def _beside(modules: list[str]) -> list[str]:
 def _metrics(module: str, before: Release | None, stays: bool) -> list[str]:
     """A row for each metric of a model: main's value, this branch's value, and the verdict if the metric has a gate."""
     try:
-        evaluation = models.record(module, "evaluation.json", "evaluate")
+        evaluation = models.record(module, "evaluation.json", "evaluate", quick=True)
     except YourTurn as error:
         if stays:  # the model was not trained again
             return []
@@ -89,8 +89,9 @@ def _metrics(module: str, before: Release | None, stays: bool) -> list[str]:
     served = before.models if before else []
     then = next((m["metrics"] for m in served if m["module"] == module and "variant_of" not in m), {})
     gates = {gate["metric"]: gate for gate in evaluation["gates"]}
+    name_of = f"{module}, after a **quick training**" if evaluation.get("quick") else module
     return [
-        f"| {module} | {name} | {_number(then.get(name))} | {_number(value)} | {_verdict(gates.get(name))} |"
+        f"| {name_of} | {name} | {_number(then.get(name))} | {_number(value)} | {_verdict(gates.get(name))} |"
         for name, value in evaluation["metrics"].items()
     ]
 

@@ -18,11 +18,14 @@ SEED = 0
 BACKUP_SECONDS = 60  # between two backups: a killed training loses at most this, and the epoch in progress
 
 
-def train(module: str) -> str:
-    """Fits `model/MODULE.py`, seeded, and writes build/MODULE/. history.json is written last: with it, the network is complete."""
+def train(module: str, quick: bool = False) -> str:
+    """Fits `model/MODULE.py`, seeded, and writes build/MODULE/. history.json is written last: with it, the network is complete.
+
+    `quick`: by the model's quick(), if it has one.
+    """
     model, begin = prepare(module), time.monotonic()
-    network = model.network()
-    history = _fit(module, model, network) if model.fit else None
+    network, quick = model.network(), quick and bool(model.quick)
+    history = _fit(module, model, network, quick) if model.fit else None
     with files.directory(models.state(module)) as folder:
         if model.fit:
             save(network, model, folder)
@@ -31,12 +34,13 @@ def train(module: str) -> str:
         "parts": models.parts(module, "history.json"),
         "model": models.digest(module),
         "trained": bool(model.fit),
+        "quick": quick,
         "curves": curves,
         "seconds": time.monotonic() - begin,
     }
     files.write_json(models.folder(module) / "history.json", record)
     files.remove(_backups(module))
-    return f"{module}: {_summary(model, curves)}"
+    return f"{module}: {_summary(model, curves)}{', quick: for no release' * quick}"
 
 
 def prepare(module: str) -> ModuleType:
@@ -53,11 +57,13 @@ def prepare(module: str) -> ModuleType:
     return models.load(module)
 
 
-def _fit(module: str, model: ModuleType, network: Any) -> Any:
+def _fit(module: str, model: ModuleType, network: Any, quick: bool) -> Any:
     import keras
 
     with console.Progress("train") as progress:
         callbacks = [_watch(model, progress)]
+        if quick:
+            return model.quick(network, model.data(), callbacks)
         if isinstance(network, keras.Model) and network.built:  # Keras can restore only these
             callbacks.append(_backup(module))
         return model.fit(network, model.data(), callbacks)
@@ -70,7 +76,8 @@ def save(network: Any, model: ModuleType, folder: Path) -> None:
 
     folder = folder.absolute()  # Keras drops the vocabularies of a network that it saves to a relative path
     if isinstance(network, keras.Model):
-        network.save(folder, zipped=False)
+        with models.for_keras(folder) as place:
+            network.save(place, zipped=False)
         return
     try:
         tf.train.Checkpoint(network=network).write(str(folder / models.CHECKPOINT))

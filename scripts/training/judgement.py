@@ -36,10 +36,12 @@ class Shown:
 def evaluate(module: str, environments: Mapping[str, Release | None] = MappingProxyType({})) -> str:
     """Writes the evaluation and the card, whatever the verdict. Raises YourTurn if the model is refused.
 
-    `environments` holds the release that each environment serves: the candidate is judged against these too.
+    `environments` holds the release that each environment serves: the candidate is judged against these too. After a quick training only
+    the model's QUICK_GATES count.
     """
     model = fitting.prepare(module)
-    history = models.record(module, "history.json", "train")
+    history = models.record(module, "history.json", "train", quick=True)
+    quick = history.get("quick", False)
     network = networks.load(model, models.state(module))
     named = signatures.of_model(model, network)
     default = named[DEFAULT]
@@ -54,11 +56,14 @@ def evaluate(module: str, environments: Mapping[str, Release | None] = MappingPr
         "sources": sources.stated(identity.model_files(module)),
         "examples": score.examples,
         "metrics": _finite(score.metrics),
-        "gates": _judge(model, score.metrics),
+        "gates": _judge(model.QUICK_GATES if quick else model.GATES, score.metrics),
+        "quick": quick,
         "size": networks.size(network),
         "milliseconds": variants.latency(default.ask, held_out.first()),
-        "variants": variants.judge(original, models.folder(module)),
-        "against": [beside.compare(candidate, name, release) for name, release in environments.items()],
+        "variants": [] if quick else variants.judge(original, models.folder(module)),
+        "against": []
+        if quick
+        else [beside.compare(candidate, name, release) for name, release in environments.items()],
     }
     return _conclude(module, model, evaluation, history, score, held_out)
 
@@ -71,7 +76,8 @@ def _conclude(module: str, model: ModuleType, evaluation: dict, history: dict, s
     files.write_json(folder / "evaluation.json", evaluation)
     actions.summary((folder / "summary.md").read_text())
     _refuse_failed(module, gates)
-    return f"{module}: {len(gates)} of {len(gates)} gates passed; {folder}/card.md"
+    kind = "QUICK_GATES" if evaluation["quick"] else "gates"
+    return f"{module}: {len(gates)} of {len(gates)} {kind} passed; {folder}/card.md"
 
 
 def _gates(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -83,11 +89,11 @@ def _gates(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from comparison["gates"]
 
 
-def _judge(model: ModuleType, metrics: dict[str, float]) -> list[dict[str, Any]]:
+def _judge(gates: list, metrics: dict[str, float]) -> list[dict[str, Any]]:
     values = _finite(metrics)
     return [
         {"metric": g.metric, "bound": g.bound, "value": values[g.metric], "passed": g.passes(metrics[g.metric])}
-        for g in model.GATES
+        for g in gates
     ]
 
 

@@ -3,6 +3,10 @@
 import argparse
 import hashlib
 import json
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +70,21 @@ def served(modules: list[str]) -> list[str]:
     ]
 
 
+@contextmanager
+def for_keras(folder: Path) -> Generator[Path]:
+    """`folder`, as Keras can read and fill it: a backslash in its path would be a separator to Keras, and part of the files elsewhere."""
+    if "\\" not in str(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder.mkdir(exist_ok=True)
+        shutil.copytree(folder, place, dirs_exist_ok=True)
+        yield Path(place)
+        for path in Path(place).iterdir():
+            if not (folder / path.name).exists():
+                shutil.move(path, folder)
+
+
 def folder(module: str) -> Path:
     return Path("build") / module
 
@@ -80,8 +99,11 @@ def digest(module: str) -> str:
     return hashlib.sha256(json.dumps(files.hashes(state(module))).encode()).hexdigest()
 
 
-def record(module: str, file: str, verb: str) -> dict[str, Any]:
-    """The content of `build/MODULE/FILE`, written by `verb`. Raises YourTurn if it is missing, or code or weights have changed since."""
+def record(module: str, file: str, verb: str, quick: bool = False) -> dict[str, Any]:
+    """The content of `build/MODULE/FILE`, written by `verb`. Raises YourTurn if it is missing, or code or weights have changed since.
+
+    It is never of a quick training, unless the caller takes one.
+    """
     path = folder(module) / file
     try:
         record = json.loads(path.read_text())
@@ -92,6 +114,8 @@ def record(module: str, file: str, verb: str) -> dict[str, Any]:
     if changed or not fresh:
         what = f"{', '.join(changed)} changed since" if changed else "the weights beside it are others"
         raise YourTurn(f"{path} is not of model/ as it is now: {what}", f"./pipeline {verb}")
+    if record.get("quick") and not quick:
+        raise YourTurn(f"{path} is of a quick training, of which no release is made", "./pipeline train")
     return record
 
 

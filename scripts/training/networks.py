@@ -23,7 +23,8 @@ def load(model: ModuleType, folder: Path) -> Any:
         tf.train.Checkpoint(network=network).read(str(folder / models.CHECKPOINT)).expect_partial()
         return network
     try:
-        return keras.models.load_model(folder, custom_objects=_layers(), compile=False, safe_mode=False)
+        with models.for_keras(folder) as place:
+            return keras.models.load_model(place, custom_objects=_layers(), compile=False, safe_mode=False)
     except (TypeError, ValueError, NotImplementedError):  # a class that Keras cannot restore; the model file can
         return _filled(model, folder)
 

@@ -140,7 +140,7 @@ def numbers(model: ModuleType, metrics: Any) -> dict[str, float]:
     for name, value in metrics.items():
         if np.size(np.asarray(value)) != 1 or np.asarray(value).dtype.kind not in "biuf":
             raise mistake(model, f"metrics() must return numbers by name: {name!r} is {_kind(value)}")
-    for gate in model.GATES:
+    for gate in [*model.GATES, *model.QUICK_GATES]:
         if gate.metric not in metrics:
             raise mistake(model, f"there is a gate on {gate.metric!r}, but metrics() gives only {', '.join(metrics)}")
     return {str(name): float(np.asarray(value).item()) for name, value in metrics.items()}

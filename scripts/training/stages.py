@@ -46,9 +46,9 @@ def rehearse(module: str) -> str:
     return isolated("rehearsal.rehearse", module)
 
 
-def train(module: str) -> None:
+def train(module: str, quick: bool = False) -> None:
     with console.stage("train") as stage:
-        stage.result = isolated("fitting.train", module)
+        stage.result = isolated("fitting.train", module, quick)
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
