@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fork import ROOT, Fork
+from tests.test_promote import push, release
 
 NOWHERE = "http://127.0.0.1:1"
 THEIRS = re.compile(r"(?i)_proxy$|_CA_BUNDLE$|^SSL_CERT|^PIP_|^UV_|^XDG_")  # what this very machine may have set
@@ -25,6 +26,15 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     fork.release()
     yield fork
     fork.clean_up()
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Fork:
+    """A fork with a release in dev, also below an odd name."""
+    fork = Fork(tmp_path_factory.mktemp("machine") / 'the "ledger" \\ größer')
+    push(fork, release(1))
+    fork.ok("promote", "dev")
+    return fork
 
 
 def settled(**variables: str) -> dict[str, str]:
@@ -51,6 +61,8 @@ def test_what_a_user_keeps_off_the_proxy_stays_off_it() -> None:
     environment = settled(http_proxy=NOWHERE, no_proxy="a.example", NO_PROXY="b.example,localhost")
     assert environment["no_proxy"] == environment["NO_PROXY"] == "a.example,b.example,localhost,127.0.0.1,::1"
     assert "no_proxy" not in settled()
+    everything = settled(HTTP_PROXY=NOWHERE, NO_PROXY="*")
+    assert everything["no_proxy"] == everything["NO_PROXY"] == "*"
 
 
 def test_the_users_python_is_not_the_pipelines(tmp_path: Path) -> None:
@@ -90,6 +102,38 @@ def test_certificates_that_are_not_there_are_told(odd: Fork, monkeypatch: pytest
         "error: REQUESTS_CA_BUNDLE names the certificates /nonexistent/corporate.pem, and there is no such file\n"
         "  next: unset REQUESTS_CA_BUNDLE, or mend it\n",
     )
+
+
+MACHINES: dict[str, dict[str, str | None]] = {
+    "without a HOME, in the locale C": {"HOME": None, "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"},
+    # Not even root can write to that HOME, and to rename or to link from there to here fails.
+    "with a HOME to read, and temporary files on another disk": {"HOME": "/proc/1", "TMPDIR": "/dev/shm"},
+}
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere those folders and programs have other names")
+
+
+@linux
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_whole_way(odd: Fork, ledger: Fork, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in MACHINES[machine].items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    for verb in (["train"], ["evaluate"], ["export"], ["deploy", "local"], ["status", "local"]):
+        odd.ok(*verb)
+    ledger.ok("promote", "dev", "--reason", f"größer: {machine}")
+    assert machine in ledger.ok("history", "dev").out
+    assert ledger.git("status", "--porcelain") == ""
+
+
+@linux
+def test_private_files_few_of_them_open_and_no_terminal(odd: Fork, ledger: Fork) -> None:
+    limits = "umask 077; ulimit -n 256; exec setsid --wait ./pipeline"
+    for fork, verb in ((odd, "deploy local"), (odd, "status local"), (ledger, "promote dev --reason private")):
+        done = subprocess.run(["/bin/sh", "-c", f"{limits} {verb}"], cwd=fork.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert ledger.git("ls-files", "--stage", "k8s/overlays/dev/ledger.json").startswith("100644 ")
+    assert ledger.git("status", "--porcelain") == ""
 
 
 def test_a_small_limit_of_open_files_is_raised() -> None:

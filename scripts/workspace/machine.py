@@ -56,6 +56,9 @@ def _keep_loopback_off_proxies() -> None:
         return
     names = ["no_proxy", "NO_PROXY", *(["no_grpc_proxy"] if "no_grpc_proxy" in os.environ else [])]
     present = [host.strip() for name in names for host in os.environ.get(name, "").split(",")]
+    if "*" in present:  # alone it means no proxy at all; in a list most programs take it for a host
+        os.environ |= dict.fromkeys(names, "*")
+        return
     for name in names:
         os.environ[name] = ",".join(dict.fromkeys([*filter(None, present), *LOOPBACK]))
 
