@@ -134,7 +134,11 @@ class Overlay:
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
-        if same and entry.action not in ("return", "override", "canary") and not self._is_for_a_new_reason(entry, parent):
+        if (
+            same
+            and entry.action not in ("return", "override", "canary")
+            and not self._is_for_a_new_reason(entry, parent)
+        ):
             return None
         tree = self._tree(release, revision, self._record(entry, parent), parent)
         return commits.commit(tree, parent, self._message(entry))
