@@ -6,9 +6,10 @@ report as the one comment on a pull request, and rewrites that comment the next 
 
 import argparse
 import contextlib
+import os
 from typing import Any
 
-from scripts.github import sticky
+from scripts.github import gh, sticky
 from scripts.ledger import kustomization, overlays, rendering
 from scripts.ledger.overlays import Overlay
 from scripts.release import identity
@@ -65,7 +66,19 @@ def _model(base: str) -> list[str]:
     if not rows:
         return [head, ""]
     table = ["| model | metric | main | here | must be |", "|---|---|---|---|---|", *rows]
-    return [head, "", *table, "", *_beside(modules)]
+    return [head, "", *table, "", *_beside(modules), *_cards(modules)]
+
+
+def _cards(modules: list[str]) -> list[str]:
+    """Where they are, if this is the run of a workflow: it keeps them with this report."""
+    run = os.environ.get("GITHUB_RUN_ID")
+    if not run or not any((models.folder(module) / "card.md").exists() for module in modules):
+        return []
+    page = gh.url(f"actions/runs/{run}#artifacts")
+    return [
+        f"The model cards with their plots, and all confusions, are in the artifact `report` of [this run]({page}).",
+        "",
+    ]
 
 
 def _beside(modules: list[str]) -> list[str]:

@@ -23,17 +23,18 @@ def kept(fork: Fork, make: Callable[[Fork], None]) -> Fork:
     """`fork`, as it is committed, after `make`; or one of the same content, of which another call has made that. Copy it."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     place = FOLDER / _content(fork)
-    lock, note = place.with_suffix(".lock").open("w"), place / "fork.pickle"
-    _in_use.append(lock)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if not note.exists():
-        make(fork)
-        shutil.rmtree(place, ignore_errors=True)  # of one that was killed
-        shutil.copytree(fork.root, place / "fork", symlinks=True)
-        fork.root = place / "fork"
-        note.write_bytes(pickle.dumps(fork))
+    note = place / "fork.pickle"
+    _in_use.append(place.with_suffix(".used").open("w"))
+    fcntl.flock(_in_use[-1], fcntl.LOCK_SH)
+    with place.with_suffix(".made").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.exists():
+            make(fork)
+            shutil.rmtree(place, ignore_errors=True)  # of one that was killed
+            shutil.copytree(fork.root, place / "fork", symlinks=True)
+            fork.root = place / "fork"
+            note.write_bytes(pickle.dumps(fork))
     os.utime(note)
-    fcntl.flock(lock, fcntl.LOCK_SH)
     _forget()
     return pickle.loads(note.read_bytes())
 
@@ -54,7 +55,7 @@ def _forget() -> None:
     """Removes the oldest that nobody uses."""
     newest_first = sorted(FOLDER.glob("*/fork.pickle"), key=lambda note: note.stat().st_mtime, reverse=True)
     for note in newest_first[MOST:]:
-        with note.parent.with_suffix(".lock").open("w") as lock:
+        with note.parent.with_suffix(".used").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

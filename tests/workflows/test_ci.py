@@ -70,6 +70,10 @@ def test_a_pull_request_has_its_consequences_in_one_comment(pull_request: Callab
     assert "dev: 1 difference<" in comment["body"] and "spec.replicas: 1 → 3" in comment["body"]
     assert "- staging: no difference" in comment["body"]
     assert "What merging this changes" in run.summary
+    assert (
+        "in the artifact `report` of [this run](https://github.com/acme/Model/actions/runs/1#artifacts)" in run.summary
+    )
+    assert (github.folder / "artifacts/1/report/instant/card.md").exists()
 
 
 def test_a_change_of_the_template_runs_its_tests_and_trains_nothing(pull_request: Callable, fork: Fork) -> None:
