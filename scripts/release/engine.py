@@ -79,7 +79,7 @@ REMEDIES = {  # words of an engine's or a registry's message → the remedy
     r"docker-credential-\S+ not installed": f"install that program, or take it out of ~/.docker/config.json, {AGAIN}",
     r"no space left": f"docker system prune, {AGAIN}",
     r"unauthorized|denied|authentication required|no basic auth": f"docker login, with an account that may do this, {AGAIN}",
-    r"refused|no such host|reset|EOF|timeout": f"see that the registry runs and can be reached, {AGAIN}",
+    r"refused|no such host|reset|EOF|timeout|closed network connection": f"see that the registry runs and can be reached, {AGAIN}",
     r"no matching manifest|no match for platform": EMBEDDED,
     r"not found|manifest unknown": "see that the name is right; SERVING_IMAGE names the base image",
     r"read.?only|unsupported|not allowed": "name a registry that can be written to: image in [tool.pipeline] of pyproject.toml",

@@ -50,11 +50,10 @@ def _serve(settings: flags.Settings) -> int:
 
     try:
         Server(settings).run()
-    except StatusError as error:
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
-        return FAILED
-    except PortTaken as error:
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+    except (StatusError, PortTaken) as error:
+        print(
+            f"Failed to start server. Error: {error}", flush=True
+        )  # on standard output, as TensorFlow Serving says it
         return FAILED
     return 0
 

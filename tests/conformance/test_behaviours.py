@@ -104,10 +104,10 @@ def test_refused_start(name: str, flags: list[str], files: dict[str, str], tmp_p
     for file, content in files.items():
         (tmp_path / file).write_text(content)
     ended = run(*(flag.replace("/data", str(tmp_path)) for flag in flags))
-    exit_code, _, stderr = RECORDED[name]
+    exit_code, _, both = RECORDED[name]  # recorded in one; the real server says why on standard output
     assert ended.returncode == exit_code
-    said = re.sub(r" \(\d+:\d+.*\)$", "", _last_line(ended.stderr).replace(str(tmp_path), "/data"))
-    assert said == _last_line(stderr)
+    said = re.sub(r" \(\d+:\d+.*\)$", "", _last_line(ended.stdout).replace(str(tmp_path), "/data"))
+    assert said == _last_line(both)
 
 
 def test_corrupt_model_at_start(models: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_corrupt_model_at_start(models: Path, tmp_path: Path) -> None:
     flags = ["--model_name=m", f"--model_base_path={tmp_path}/corrupt", "--load_retry_interval_micros=100000"]
     ended = run(*flags, "--max_num_load_retries=2")
     assert ended.returncode == 255
-    assert _last_line(ended.stderr).replace(str(tmp_path), "/data") == _last_line(
+    assert _last_line(ended.stdout).replace(str(tmp_path), "/data") == _last_line(
         RECORDED["bad_corrupt_2retries_fast"][2]
     )
     assert ended.stderr.count("failed: DATA_LOSS") == 2
@@ -127,7 +127,7 @@ def test_latest_version_corrupt_at_start(models: Path, tmp_path: Path) -> None:
     (tmp_path / "mixed" / "2" / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
     ended = run("--model_name=m", f"--model_base_path={tmp_path}/mixed", "--max_num_load_retries=0")
     assert ended.returncode == 255
-    assert "1 servable(s) did not become available: {{{name: m version: 2} due to error: " in ended.stderr
+    assert "1 servable(s) did not become available: {{{name: m version: 2} due to error: " in ended.stdout
 
 
 def test_help_and_version() -> None:
@@ -576,5 +576,5 @@ def test_config_file_is_polled(models: Path, tmp_path: Path) -> None:
 def test_two_servers_do_not_share_a_port(models: Path, tmp_path: Path) -> None:
     port, rest = free_ports()
     ended = run(*single(models), f"--port={port}", f"--rest_api_port={port}")
-    assert ended.returncode == 255 and "give REST another port" in ended.stderr
+    assert ended.returncode == 255 and "give REST another port" in ended.stdout
     assert rest

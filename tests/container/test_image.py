@@ -71,6 +71,11 @@ def test_runs_without_root_without_writing_and_without_a_shell(served) -> None:
     assert not [change for change in container.diff() or [] if change["Path"] != "/tmp"]
 
 
+def test_knows_every_flag_that_it_is_given(served) -> None:
+    """TensorFlow Serving names one that it does not know, prints its usage and runs on without it."""
+    assert "unknown argument" not in served[0].logs().decode()
+
+
 def test_needs_no_network(start: Callable) -> None:
     with start(network_mode="none") as (container, _):
         container.reload()

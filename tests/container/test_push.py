@@ -306,7 +306,10 @@ def test_a_push_that_is_cut_off_is_taken_up_by_the_next(built, registry) -> None
     with cutting_proxy(behind) as (port, mend):
         fork = built(port)
         error = refusal(fork, "push")
-        assert re.search("EOF|reset", error)
+        assert re.search(
+            "EOF|reset|use of closed network connection", error
+        )  # the engine's word for it depends on who writes last
+        assert "next: see that the registry runs and can be reached, then the same command again" in error
         mend.set()
         fork.ok("push")
     assert in_registry(behind, fork.read("build/release/release.json")["image"]["digest"])["layers"]
