@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import requires
-from tests.support import aws
+from tests.support import aws, crds
 from tests.support.fork import ROOT
 
 CLUSTERS = ROOT / "k8s/clusters"
@@ -67,36 +67,10 @@ def test_delete_wants_the_name(provider: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def closed(schema: Any) -> Any:
-    """A CRD's schema, without Kubernetes' extensions, in which an unknown field is an error."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    result = {k: closed(v) for k, v in schema.items() if not k.startswith("x-") and k not in ("format", "description")}
-    if isinstance(result.get("properties"), dict) and "type" in result:
-        result.setdefault("additionalProperties", False)
-    if result.get("type") == "object" and schema.get("x-kubernetes-preserve-unknown-fields"):
-        result["additionalProperties"] = True
-    return result
-
-
 @pytest.fixture(scope="module")
 def kops_schemas() -> dict[str, Any]:
-    """kops' own resource definitions, out of its Go module."""
-    if not shutil.which("go"):
-        requires("tools", "Go is not installed, and kops' schemas come in its Go module")
-    done = subprocess.run(["go", "mod", "download", "-json", KOPS], capture_output=True, text=True)
-    if done.returncode:
-        requires("tools", f"{KOPS} cannot be had: {done.stdout}{done.stderr}")
-    folder = Path(json.loads(done.stdout)["Dir"]) / "k8s/crds"
-    schemas = {}
-    for kind in ("clusters", "instancegroups"):
-        crd = YAML(typ="safe").load((folder / f"kops.k8s.io_{kind}.yaml").read_text())
-        schema = closed(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {"type": "object"}
-        schemas[crd["spec"]["names"]["kind"]] = fastjsonschema.compile(schema)
-    return schemas
+    """kops' own resource definitions."""
+    return crds.validators(KOPS, *(f"k8s/crds/kops.k8s.io_{kind}.yaml" for kind in ("clusters", "instancegroups")))
 
 
 def test_kops_knows_every_field(kops_schemas: dict[str, Any]) -> None:

@@ -12,13 +12,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import pytest
 from ruamel.yaml import YAML
 
 from scripts.ledger import kubectl as rendering
 from tests.conftest import requires
+from tests.support import crds
 from tests.support.fork import ROOT, Fork
 
+ENVOY_GATEWAY = "github.com/envoyproxy/gateway@v1.9.1"
 OVERLAYS = sorted(path.parent.name for path in (ROOT / "k8s/overlays").glob("*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in (ROOT / "k8s/components").glob("*/kustomization.yaml"))
 COMBINATIONS = [list(c) for size in range(len(COMPONENTS) + 1) for c in itertools.combinations(COMPONENTS, size)]
@@ -37,7 +40,7 @@ def combine(folder: Path, components: list[str], namespace: str = "serving-dev")
     """An overlay of the base with `components`, in a copy of k8s/ below `folder`."""
     if not (folder / "k8s").exists():
         shutil.copytree(ROOT / "k8s", folder / "k8s")
-    overlay = folder / "k8s/overlays" / "-".join(["with", *components])
+    overlay = folder / "k8s/overlays" / "-".join(["with", *(name.replace("/", "-") for name in components)])
     overlay.mkdir()
     images = "".join(
         f"  - {{name: {n}, newName: localhost/{n}, digest: 'sha256:{'0' * 64}'}}\n" for n in ("serving", "models")
@@ -101,6 +104,24 @@ def test_every_combination_of_components_renders_without_a_warning(combinations:
         kinds = {m["kind"] for m in manifests}
         assert ("HorizontalPodAutoscaler" in kinds) == ("autoscaling" in components)
     assert len(combinations) == 2 ** len(COMPONENTS)
+
+
+def test_envoy_gateway_knows_every_field_of_the_limits(tmp_path: Path) -> None:
+    """Its resource definitions are those of its Go module; that it does what they say was not seen."""
+    folder = "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io"
+    kinds = {"BackendTrafficPolicy": "backendtrafficpolicies", "EnvoyExtensionPolicy": "envoyextensionpolicies"}
+    valid = crds.validators(ENVOY_GATEWAY, *(f"{folder}_{plural}.yaml" for plural in kinds.values()))
+    overlay = combine(tmp_path, ["ingress", "ingress/envoy-gateway"])
+    policies = {m["kind"]: m for m in rendered(overlay) if m["kind"] in kinds}
+    assert policies.keys() == kinds.keys()
+    for kind, policy in policies.items():
+        valid[kind](policy)
+        assert policy["spec"]["targetRefs"] == [
+            {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "serving"}
+        ]
+    policies["BackendTrafficPolicy"]["spec"]["requestBuffer"]["limit"] = "4 MB"
+    with pytest.raises(fastjsonschema.JsonSchemaException, match="limit"):
+        valid["BackendTrafficPolicy"](policies["BackendTrafficPolicy"])
 
 
 def test_the_deployment_keeps_what_a_safe_rollout_needs() -> None:

@@ -22,7 +22,7 @@ from scripts.workspace.errors import YourTurn
 LABEL = "pipeline.preview"  # the pull request's number
 OWNER = "pipeline.repository"  # an annotation: two forks may share a cluster
 # Routes would take the environment's traffic: a preview is asked through a port-forward. Its alerts would call somebody.
-LEFT_OUT = {"HTTPRoute", "GRPCRoute", "PrometheusRule"}
+LEFT_OUT = {"HTTPRoute", "GRPCRoute", "BackendTrafficPolicy", "EnvoyExtensionPolicy", "PrometheusRule"}
 
 
 class Preview(Cluster):
