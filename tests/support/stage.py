@@ -123,7 +123,7 @@ def look(stage: Stage) -> int:
     said = stage.history()
     brought = history.bringing(said, (stage.ledger() or "").partition("-")[2])
     found = {
-        "left": list(stage._memory().taken_back),
+        "left": list(stage.remembered().taken_back),
         "because": brought.reason if brought else "",
         "ledger": stage.ledger(),
         "running": stage.running(),
