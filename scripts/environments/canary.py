@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scripts.environments.cluster import Cluster
 
 LOOKS = 10  # at the metrics, in each step
+PATIENCE = 5  # attempts at the first look and the last one, a second apart
 REMEDY = "look at its log and its metrics, mend the release; docs/canary.md says how the bounds are set"
 
 
@@ -37,18 +38,18 @@ class Pods:
         return self.cluster.servers(shares.CANARY) if self.new else self.cluster.endpoints()
 
     def counted(self) -> dict[str, Series]:
-        """What each has counted in its life, by name; without those that cannot be asked now."""
+        """What each has counted in its life, by name. Raises YourTurn if one cannot be asked now."""
         with self.endpoints() as endpoints, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            found = zip(endpoints, pool.map(_read, endpoints), strict=True)
-            return {endpoint.name: series for endpoint, series in found if series is not None}
+            return dict(pool.map(self._read, endpoints))
 
-
-def _read(endpoint: Endpoint) -> Series | None:
-    try:
-        with endpoint.connected() as connected:
-            return metrics.parse(connected.metrics())
-    except NoAnswer:
-        return None
+    def _read(self, endpoint: Endpoint) -> tuple[str, Series]:
+        try:
+            with endpoint.connected() as connected:
+                return endpoint.name, metrics.parse(connected.metrics())
+        except NoAnswer as error:
+            why = (endpoint.way and endpoint.way.trouble) or error
+            problem = f"{endpoint.name} could not be asked for its metrics: {why}"
+            raise YourTurn(problem, f"./pipeline status {self.name}") from None
 
 
 def try_out(cluster: "Cluster", target: Target) -> str:
@@ -107,11 +108,11 @@ def _watch(cluster: "Cluster", models: list[str], bounds: Canary) -> str:
     Errors and restarts end it at once; delays and silence count at the end.
     """
     old, new = Side(), Side()
-    _look(cluster, old, new)
+    _look(cluster, old, new, PATIENCE)  # a pod that is missed here would count from the beginning of its life
     before, begin = _restarts(cluster), time.monotonic()
     for number in range(1, LOOKS + 1):
         time.sleep(max(0, begin + bounds.minutes * 60 * number / LOOKS - time.monotonic()))
-        _look(cluster, old, new)
+        _look(cluster, old, new, PATIENCE if number == LOOKS else 1)
         console.say(f"  canary     new: {new}; old: {old}")
         problems = metrics.errors(old, new, models, bounds)
         if (restarted := _restarts(cluster) - before) > 0:
@@ -136,14 +137,20 @@ def quiet(old: Side, new: Side, models: list[str], bounds: Canary) -> str:
     raise Failed(f"the canary had {text}", f'longer `minutes`, fewer `requests`, or quiet = "go-on" in {where}')
 
 
-def _look(cluster: "Cluster", old: Side, new: Side) -> None:
-    try:
-        old.look(Pods(cluster, new=False).counted())
-        new.look(Pods(cluster, new=True).counted())
-    except YourTurn as error:
-        if isinstance(error, Failed):
-            raise
-        console.say(f"  canary     {error.problem}")
+def _look(cluster: "Cluster", old: Side, new: Side, attempts: int) -> None:
+    """Looks at all pods. One that cannot be asked may be on its way out: several `attempts` must succeed at last, a single one may fail."""
+    for left in range(attempts - 1, -1, -1):
+        try:
+            counted = [Pods(cluster, new=side is new).counted() for side in (old, new)]
+        except YourTurn as error:
+            if attempts > 1 and not left:
+                raise
+            console.say(f"  canary     {error.problem}")
+            time.sleep(1 if left else 0)
+        else:
+            old.look(counted[0])
+            new.look(counted[1])
+            return
 
 
 def _restarts(cluster: "Cluster") -> int:
