@@ -100,7 +100,7 @@ REFUSED = {
     "no time": (["--seconds", "0"], "clients, seconds and rates must be more than 0"),
     "nobody there": (["--rest", "127.0.0.1:9"], "127.0.0.1:9 cannot be asked: "),
     "no rate": (["dev", "--rate", "0"], "clients, seconds and rates must be more than 0"),
-    "no such environment": (["prod"], "no environment 'prod'; did you mean 'production'?"),
+    "no such environment": (["prodction"], "no environment 'prodction'; did you mean 'production'?"),
     "where people are served": (["production"], "production is the last environment: people are served there"),
     "no port": (["--grpc", "here"], "here cannot be asked: "),
 }
