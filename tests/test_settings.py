@@ -19,7 +19,7 @@ BAD = {
     "key like no other": (
         READY,
         "zzz = 1",
-        "unknown setting 'zzz' in [tool.pipeline]; there is: models, rest_port, grpc_port, image, model_volume, server, platforms, tensorflow, ",
+        "unknown setting 'zzz' in [tool.pipeline]; there is: models, rest_port, grpc_port, image, model_volume, server, platforms, ",
     ),
     "text for a number": (READY, f'{READY[:-3]}"300"', f"{WRONG} be a whole number, not '300'"),
     "truth for a number": (READY, f"{READY[:-3]}true", f"{WRONG} be a whole number, not True"),
