@@ -1,6 +1,8 @@
 """What of the flow act cannot show, read from the files: names that must agree, and rights that a called workflow must be given."""
 
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +62,19 @@ def test_a_rollback_asks_for_a_reason_and_for_nothing_of_an_earlier_run() -> Non
     assert document["on"]["workflow_dispatch"]["inputs"]["reason"]["required"] is True
     uses = [step.get("uses", "") for step in document["jobs"]["rollback"]["steps"]]
     assert not [action for action in uses if "artifact" in action or "attest" in action or "cache" in action]
+
+
+@pytest.mark.parametrize(("manifests", "flags"), [("yes", ["--with-manifests"]), ("", [])], ids=["asked for", "not"])
+def test_a_rollback_brings_the_manifests_of_then_where_that_is_asked_for(
+    tmp_path: Path, manifests: str, flags: list[str]
+) -> None:
+    (step,) = [step for step in load("rollback")["jobs"]["rollback"]["steps"] if step.get("id") == "rollback"]
+    assert step["env"]["MANIFESTS"] == "${{ inputs.manifests && 'yes' || '' }}"
+    (tmp_path / "pipeline").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "pipeline").chmod(0o755)
+    variables = {"ENVIRONMENT": "dev", "RELEASE": "", "REASON": "wrong answers", "MANIFESTS": manifests}
+    done = subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.splitlines() == ["rollback", "dev", "--to", "", "--reason", "wrong answers", *flags]
 
 
 def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
