@@ -28,7 +28,7 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
         saw = environment.try_out(target) if action == "deploy" and before else ""
         _apply(environment, target, action)
     except Failed as error:
-        _record(environment, action, target, "failed", error.problem)
+        _record(environment, action, target, "failed", ": ".join(filter(None, (reason, error.problem))))
         _put_back(environment, target, before, error)
     except YourTurn as error:
         if not environment.touched():
@@ -54,7 +54,10 @@ def _put_back(environment: Environment, failed: Target, before: Target | None, e
     console.say(f"  failed     {error.problem}")
     if not before:
         environment.finish()
-        raise YourTurn(f"{error.problem}; there is no other release to put back", error.remedy) from error
+        problem = (
+            f"{error.problem}; there is no other release to put back, and {environment.name} is left with this one"
+        )
+        raise YourTurn(problem, error.remedy) from error
     try:
         _apply(environment, before, "return")
     except YourTurn as second:

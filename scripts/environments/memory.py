@@ -148,7 +148,8 @@ def recalled(history: list[Entry], running: str | None, inventory: list[str], re
     memory, by = Memory(inventory), ("canary", "rollback", "return")  # which verify what they bring
     failed = {entry.reason.partition(" ")[0] for entry in history if entry.action == "return"}
     for entry in history:
-        if entry.release != NO_RELEASE and (entry.action in by or entry.release not in failed):
+        counts = entry.release != NO_RELEASE and entry.outcome != "failed"
+        if counts and (entry.action in by or entry.release not in failed):
             memory = memory.with_served(entry, revision)
     last = next((e for e in reversed(history) if e.release == running), None)
     return memory.with_served(last, revision) if last else memory

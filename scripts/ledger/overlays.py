@@ -130,15 +130,12 @@ class Overlay:
         """A commit on top of `parent`: the folder as it is in `revision`, with `release` in it. None if `parent` has the same.
 
         A return is committed even without a difference: the failure may have been in a manifest elsewhere, or in a release that git does
-        not name. So are an override, a promotion for a new reason, and what a canary saw: they change only the ledger.
+        not name. So are an override, a failure, a promotion for a new reason, and what a canary saw: they change only the ledger.
         """
         last = git.show(parent, f"{self.folder}/{history.FILE}")
         same = self._tree(release, revision, last, parent) == git.text("rev-parse", f"{parent}^{{tree}}")
-        if (
-            same
-            and entry.action not in ("return", "override", "canary")
-            and not self._is_for_a_new_reason(entry, parent)
-        ):
+        always = entry.action in ("return", "override", "canary") or entry.outcome == "failed"
+        if same and not always and not self._is_for_a_new_reason(entry, parent):
             return None
         tree = self._tree(release, revision, self._record(entry, parent), parent)
         return commits.commit(tree, parent, self._message(entry))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .environment import OVERLAY, Environment
+from .environment import OVERLAY, Environment, label
 
 Release = dict[str, Any]
 CONTAINER = "serving"
@@ -102,5 +102,10 @@ def test_the_first_deployment_has_nothing_to_return_to(dev: Environment, release
     dev.promote(releases["crashing"])
     assert "there is no other release to put back" in dev.refused("deploy", "dev")
     assert dev.run("status", "dev").code == 1
+    back = ("--to", label(releases["crashing"]), "--force", "--reason", "at night")
+    assert "there is no other release to put back" in dev.refused("rollback", "dev", *back)
+    newest = json.loads(dev.ok("history", "dev", "--json", "-").out)[-1]
+    assert (newest["action"], newest["outcome"]) == ("rollback", "failed")
+    assert newest["reason"].startswith(f"to {label(releases['crashing'])}: at night: Deployment/serving: ")
     dev.deploy(releases["one"])
     dev.serves(releases["one"])
