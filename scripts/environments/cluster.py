@@ -5,6 +5,7 @@ Git says what should run (ledger/overlays.py). The cluster remembers what did (m
 
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
@@ -20,7 +21,7 @@ from scripts.ledger.history import NO_RELEASE
 from scripts.ledger.kustomization import NAME
 from scripts.ledger.overlays import Overlay
 from scripts.ledger.rendering import Manifest
-from scripts.workspace import actions, console, git, lock
+from scripts.workspace import actions, console, git, lock, settings
 from scripts.workspace.errors import YourTurn
 
 SCALER = " HorizontalPodAutoscaler "
@@ -103,6 +104,8 @@ class Cluster:
         """Writes the cluster's memory first, then a commit if git says otherwise."""
         if entry.outcome == "started":
             self.remember(self.remembered().with_begun(entry))
+        if entry.outcome == "failed" and entry.action == "rollback":
+            self._record_failure(entry)
         if entry.outcome != "serving" or not target:
             return
         remembered = self.remembered().with_served(entry, target.revision)
@@ -113,6 +116,16 @@ class Cluster:
 
     def taken_back(self, target: Target) -> str:
         return self.remembered().why_not(target.release.name, self.history())
+
+    def _record_failure(self, entry: Entry) -> None:
+        """A line of the ledger for a rollback that failed, whether or not anything can be put back. The ledger's release stays."""
+        if not (present := self.overlay.release()):
+            return
+        line = replace(entry, release=present.label, reason=f"to {entry.release}: {entry.reason}")
+        try:
+            self.overlay.write(present, "HEAD", line)
+        except YourTurn as error:  # what served before comes back all the same
+            console.say(f"  ledger     does not say that the rollback failed: {error.problem}")
 
     def check_record(self, target: Target) -> None:
         probe = Entry(entries.now(), "rollback", target.release.label, "serving", "a probe")
@@ -249,7 +262,7 @@ class Cluster:
 
     def obstacle(self, target: Target) -> str | None:
         live = self.deployment()
-        return pods.lost(target.release, self._pods(live) if live else [])
+        return pods.lost(target.release, self._pods(live) if live else [], settings.read().mirror(self.name))
 
     def touched(self) -> bool:
         return self._touched

@@ -39,12 +39,13 @@ def runs(pod: Pod, reference: str) -> bool:
     return digest(image(pod["spec"])) == digest(reference) and (not repository or found == digest(reference))
 
 
-def lost(release: Release, present: list[Pod]) -> str | None:
-    """The image of `release` that is neither in its registry nor on a pod of `present`; None if none is known to be lost."""
+def lost(release: Release, present: list[Pod], mirror: str = "") -> str | None:
+    """The image of `release` that is in no registry, in no mirror and on no pod of `present`; None if none is known to be lost."""
     here = {digest(value) for pod in present for value in _references(pod)}
     for name, wanted in release.images.values():
+        places = [name, f"{mirror}/{name.partition('/')[2]}"] if mirror else [name]
         try:
-            if wanted not in here and not Repository(name).has(wanted):
+            if wanted not in here and not any(Repository(place).has(wanted) for place in places):
                 return f"its image {name}@{wanted} is not in the registry any more, and no pod here runs it"
         except YourTurn:
             continue  # the nodes may have access to the registry without this computer

@@ -15,6 +15,7 @@ WISHES = ["where-possible", "required"]
 SERVERS = ["tensorflow-serving", "embedded"]
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 WAYS = ["commit", "pull-request"]
+TEXTS = ["context", "mirror"]  # of an environment: any string
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Settings:
     def context(self, environment: str) -> str:
         """kubectl's context for the environment; empty if unset."""
         return self.environments.get(environment, {}).get("context", "")
+
+    def mirror(self, environment: str) -> str:
+        """REGISTRY[/PATH] before the path of an image that the environment's nodes may pull from its mirror; empty if there is none."""
+        return self.environments.get(environment, {}).get("mirror", "")
 
     def by(self, environment: str) -> str:
         """How a release is promoted: by a commit or a pull request. By default the first environment takes commits, the others requests."""
@@ -102,8 +107,8 @@ def _check_environments(environments: dict[str, dict]) -> None:
                 _check_freeze(name, value)
             elif key == "canary":
                 _check_canary(name, value)
-            elif not isinstance(value, str) or not (key == "context" or (key == "by" and value in WAYS)):
-                there_is = f'context = "…", by = {" or ".join(WAYS)}, freeze = ["…"], canary = {{ … }}'
+            elif not isinstance(value, str) or not (key in TEXTS or (key == "by" and value in WAYS)):
+                there_is = f'context = "…", by = {" or ".join(WAYS)}, freeze = ["…"], mirror = "…", canary = {{ … }}'
                 problem = f"[tool.pipeline.environments.{name}] has {key} = {value!r}; there is: {there_is}"
                 raise YourTurn(problem, f"edit {FILE}")
 
