@@ -9,10 +9,9 @@ from scripts.environments.refusals import Failed
 from scripts.workspace.errors import YourTurn
 
 Object = dict[str, Any]
-UNSCHEDULABLE_SECONDS = 10  # another pod may be about to leave, or an autoscaler may report that it adds a node
-REFUSED_SECONDS = (
-    20  # pods of the deployment before count in a quota until they are gone; a webhook that stumbled may be back
-)
+UNSCHEDULABLE_SECONDS = 10  # after the last pod that leaves: an autoscaler may report that it adds a node
+REFUSED_SECONDS = 20  # a webhook that stumbled may be back, and others may leave a quota
+MARGIN_SECONDS = 10  # beyond a grace period, for the kubelet to say that a pod is gone
 NODE_SECONDS = 40  # for a cluster to notice that a node is away
 PULL_SECONDS = 15  # a registry that stumbled is asked again after 10; one that has no such image says so at once
 NEVER = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden", "no such host", "invalid reference")
@@ -46,7 +45,7 @@ class Reasons:
         if not new:
             return
         failure = condition(new, "ReplicaFailure", "True")
-        if failure and (not PASSES.search(failure["message"]) or self._lasts(new, "refused", REFUSED_SECONDS)):
+        if failure and not self._may_pass(new, failure["message"]):
             raise self._failed(f"no pod can be made: {_of_pod(failure['message'])}")
         mine = [pod for pod in pods if owner(pod) == new["metadata"]["uid"]]
         for pod in mine:
@@ -58,6 +57,16 @@ class Reasons:
             seconds = deployment["spec"]["progressDeadlineSeconds"]
             raise self._failed(f"no progress for {seconds} s: {self._last_words(waiting)}")
 
+    def _may_pass(self, new: Object, message: str) -> bool:
+        """Whether pods that are refused may be admitted yet. A quota counts those that are leaving until they are gone."""
+        return bool(PASSES.search(message)) and (self._leaving() or not self._lasts(new, "refused", REFUSED_SECONDS))
+
+    def _leaving(self) -> bool:
+        """Whether pods of the Deployment are about to make room: one on a node that is away stays beyond its grace period."""
+        ending = [pod for pod in self._pods if "deletionTimestamp" in pod["metadata"]]
+        overdue = [self._lasts(pod, "leaving", _grace(pod) + MARGIN_SECONDS) for pod in ending]  # every clock starts
+        return not all(overdue)
+
     def _failed(self, reason: str) -> Failed:
         place = self.api.environment
         remedy = f"mend that in the release or in k8s/overlays/{place}, commit, then ./pipeline deploy {place}"
@@ -68,9 +77,8 @@ class Reasons:
             return self._unscheduled(pod, unscheduled.get("message", ""))
         quiet = condition(pod, "Ready", "False") and self._lasts(pod, "not ready", NODE_SECONDS)
         if quiet and (event := self._node_away(pod)):
-            raise self._node(
-                f"{pod['metadata']['name']} is on {pod['spec'].get('nodeName')}, which is not ready: {event}"
-            )
+            node = pod["spec"].get("nodeName", "")
+            raise self._node(f"{pod['metadata']['name']} is on {node}, which is not ready: {event}", node)
         for status in pod.get("status", {}).get("containerStatuses", []):
             if reason := self._of_container(pod, status):
                 return reason
@@ -78,15 +86,18 @@ class Reasons:
 
     def _unscheduled(self, pod: Object, message: str) -> str | None:
         scaling = any(event["reason"] == "TriggeredScaleUp" for event in self._events(pod))
-        if scaling or not self._lasts(pod, "unschedulable", UNSCHEDULABLE_SECONDS):
+        if scaling or self._leaving() or not self._lasts(pod, "unschedulable", UNSCHEDULABLE_SECONDS):
             return None
         if TAINT in message and (away := self._nodes_away()):
-            raise self._node(f"{pod['metadata']['name']} has no place while {', '.join(away)} is not ready: {message}")
+            raise self._node(
+                f"{pod['metadata']['name']} has no place while {', '.join(away)} is not ready: {message}", *away
+            )
         return f"does not fit: {message}"
 
-    def _node(self, problem: str) -> YourTurn:
+    def _node(self, problem: str, *nodes: str) -> YourTurn:
         """A defect of the nodes is not Failed: the release before would need the same nodes."""
-        return YourTurn(f"Deployment/{self.name}: {problem}", "kubectl get nodes, and mend those")
+        remedy = f"an administrator: kubectl describe node {' '.join(nodes)}, and mend that"
+        return YourTurn(f"Deployment/{self.name}: {problem}", remedy)
 
     def _nodes_away(self) -> list[str]:
         """Names of the nodes that are away, by the pods' own events: the deployer may not read nodes."""
@@ -161,6 +172,10 @@ def current(deployment: Object, replica_sets: list[Object]) -> Object | None:
         ):
             return replica_set
     return None
+
+
+def _grace(pod: Object) -> float:
+    return pod["metadata"].get("deletionGracePeriodSeconds", 0)
 
 
 def owner(item: Object) -> str | None:
