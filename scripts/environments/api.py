@@ -83,7 +83,8 @@ class Api:
         resource = self._kinds(api_version).get(kind)
         if not resource:
             problem = f"the cluster of {self.environment} knows no {kind} of {api_version}"
-            raise YourTurn(problem, "install what defines it, or take its component out of the overlay")
+            file = f"k8s/overlays/{self.environment}/kustomization.yaml"
+            raise YourTurn(problem, f"install what defines it, or take its component out of {file}, and commit")
         scope = f"/namespaces/{namespace}" if resource["namespaced"] else ""
         return f"{_group(api_version)}{scope}/{resource['name']}/{name}".rstrip("/")
 

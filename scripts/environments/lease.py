@@ -157,7 +157,8 @@ def _holder(lease: dict[str, Any]) -> str:
 def _refusal(api: Api, lease: dict[str, Any]) -> AtWork:
     since = (lease["spec"].get("acquireTime") or "an unknown time")[:19]
     problem = f"another deployer is at work in {api.environment}: {_holder(lease)}, since {since} UTC"
-    return AtWork(problem, "wait for it to end, then the same command again")
+    remedy = f"wait for it to end (one that was killed counts as over after {SECONDS} s), then the same command again"
+    return AtWork(problem, remedy)
 
 
 def _document(verb: str) -> dict[str, Any]:

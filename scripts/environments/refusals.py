@@ -43,7 +43,8 @@ def explain(error: ClusterRefusal, what: str, environment: str) -> YourTurn:
         rule = f"{{apiGroups: [{found[3] or chr(34) * 2}], resources: [{found[2]}], verbs: [{found[1]}]}}"
         remedy = f"the missing rule is {rule}: k8s/admission/deployer.yaml, applied by an administrator"
         return YourTurn(f"{what}: {text}", remedy)
-    return Failed(f"{what} is refused: {_tidy(text)}", f"edit k8s/, commit, then ./pipeline deploy {environment}")
+    remedy = f"mend that in k8s/overlays/{environment} or k8s/base, commit, then ./pipeline deploy {environment}"
+    return Failed(f"{what} is refused: {_tidy(text)}", remedy)
 
 
 def _tidy(text: str) -> str:
