@@ -79,7 +79,8 @@ def test_a_rollback_brings_the_manifests_of_then_where_that_is_asked_for(
 
 def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
     jobs = load("release")["jobs"]
-    assert jobs["train"]["permissions"] == {"contents": "read", "packages": "read"}
+    # The token tells a cloud which repository asks: that of the data, whose role may read them and do nothing else.
+    assert jobs["train"]["permissions"] == {"contents": "read", "packages": "read", "id-token": "write"}
     assert jobs["image"]["permissions"]["contents"] == "read"
 
 
