@@ -122,7 +122,7 @@ def test_what_the_ledger_itself_says_of_a_verification() -> None:
         ("rollback", TWO, ""),
     ]
     entries = [Entry(f"2026-01-0{day}T00:00:00+00:00", *act[:2], "serving", act[2]) for day, act in enumerate(acts, 1)]
-    found = [verified.of(stay, "dev") for stay in stays.of(entries)]
+    found = [verified.of(stay, "dev", {}) for stay in stays.of(entries)]
     assert [one["known"] for one in found] == ["verified", "failed", "verified", "verified"]
     assert (found[1]["how"], found[3]["time"]) == ("it crashes", entries[3].time)
 

@@ -7,7 +7,7 @@ import contextlib
 from typing import Any
 
 from scripts.environments.target import Environment
-from scripts.ledger import consequences, stays, verified
+from scripts.ledger import consequences, overlays, stays, verified
 from scripts.ledger.entries import Entry
 from scripts.ledger.history import NO_RELEASE
 from scripts.ledger.stays import Stay
@@ -62,7 +62,7 @@ def _of(environment: Environment, stay: Stay) -> dict[str, Any]:
         "commit": _commit(release.document["commit"] or ""),
         "commits": consequences.commits(release, before),
         "approved": _approval(stay.act, environment.name),
-        "verified": verified.of(stay, environment.name),
+        "verified": _verification(stay, environment.name),
         "models": [_model(model, before) for model in release.models],
         "against": release.document.get("against", []),
         "findings": {key: value for entry in stay.entries for key, value in entry.to_dict().items() if key not in SAID},
@@ -107,6 +107,11 @@ def _approval(act: Entry, name: str) -> dict[str, Any] | None:
     author, reviewers, subject = git.text("log", "-1", f"--format=%an%x00{trailers}%x00%s", commit).split("\0")
     how = "merge" if commit != act.commit else settings.read().by(name)
     return {"commit": commit, "by": author, "how": how, "reviewers": reviewers, "subject": subject}
+
+
+def _verification(stay: Stay, name: str) -> dict[str, str]:
+    following = overlays.after(name) if name != "local" else []
+    return verified.of(stay, name, {after: overlays.Overlay(after).history() for after in following})
 
 
 def _model(model: dict[str, Any], before: Release | None) -> dict[str, Any]:

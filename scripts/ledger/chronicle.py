@@ -25,20 +25,21 @@ def read() -> dict[str, Any]:
         "made": entries.now(),
         "commit": git.text("rev-parse", "HEAD"),
         "source": remote.source(),
-        "environments": [_environment(name, history) for name, history in histories.items()],
+        "environments": [_environment(name, histories) for name in histories],
         "releases": _releases(histories),
         "blocked": blocks.read(),
     }
 
 
-def _environment(name: str, history: list[Entry]) -> dict[str, Any]:
-    release = Overlay(name).release()
+def _environment(name: str, histories: dict[str, list[Entry]]) -> dict[str, Any]:
+    release, history = Overlay(name).release(), histories[name]
+    following = {after: histories[after] for after in overlays.after(name)}
     stay = next(iter(reversed(stays.of(history))), None) if release else None
     return {
         "name": name,
         "serves": release.label if release else None,
         "since": stay.act.to_dict() if stay else None,
-        "verified": verified.of(stay, name) if stay else None,
+        "verified": verified.of(stay, name, following) if stay else None,
         "closed": door.closed(name),
         "waits": _proposal(name, release),
         "entries": [entry.to_dict() for entry in history],

@@ -37,6 +37,12 @@ def first() -> str:
     )
 
 
+def after(name: str) -> list[str]:
+    """The environment that follows `name`, if there is one."""
+    order = names()
+    return order[order.index(name) + 1 :][:1]
+
+
 def check(name: str, *more: str) -> None:
     """Raises YourTurn unless `name` is an environment with an overlay, or one of `more`."""
     if name not in more:

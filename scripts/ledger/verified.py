@@ -6,7 +6,7 @@ commit to that branch: its tree is what was deployed, its time is the verificati
 
 import datetime
 
-from scripts.ledger import history, overlays
+from scripts.ledger import history
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import FOLDER
 from scripts.ledger.stays import Stay
@@ -50,7 +50,7 @@ def times(environment: str) -> dict[bytes, int]:
     return {document: int(time) for document, (_, time) in zip(documents, lines, strict=True) if document}
 
 
-def of(stay: Stay, name: str) -> dict[str, str]:
+def of(stay: Stay, name: str, following: dict[str, list[Entry]]) -> dict[str, str]:
     """Whether and when the release of `stay` was verified in the environment `name`.
 
     `known` is verified, failed, likely or unknown; `time` is ISO 8601, empty where git does not know it; `how` says from what it is known.
@@ -64,19 +64,11 @@ def of(stay: Stay, name: str) -> dict[str, str]:
     if seconds := times(name).get(record or b""):
         time = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
         return {"time": time, "known": "verified", "how": f"recorded on the branch {BRANCH}{name}"}
-    if follower := _follower(stay, name):
-        how = f"{follower} took it over afterwards, which the workflow does once {name} is verified"
+    if takers := [after for after, entries in following.items() if any(_is_later(entry, act) for entry in entries)]:
+        how = f"{takers[0]} took it over afterwards, which the workflow does once {name} is verified"
         return {"time": "", "known": "likely", "how": how}
     how = "git does not say: it was committed before it was deployed, and nothing took it back"
     return {"time": "", "known": "unknown", "how": how}
-
-
-def _follower(stay: Stay, name: str) -> str:
-    """The next environment, if it was given the same release later."""
-    names = overlays.names()
-    following = names[names.index(name) + 1 :][:1]
-    taken = [f for f in following for e in overlays.Overlay(f).history() if _is_later(e, stay.act)]
-    return taken[0] if taken else ""
 
 
 def _is_later(entry: Entry, act: Entry) -> bool:
