@@ -41,7 +41,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "verified", " – ".join(filter(None, (_time(found["verified"]["time"]), found["verified"]["how"])))
     if found["approved"]:
         yield "approved", _approval(found["approved"])
-    yield from ((key, str(value)) for key, value in found["findings"].items())
+    yield from (("canary", saw) for saw in found["canary"])
     yield "image", "@".join(found["image"].values()) if found["image"] else "in no registry"
     yield "registry", _attached(found["attached"])
     yield "made of", _commit(found["commit"])

@@ -125,6 +125,11 @@ def test_what_the_ledger_itself_says_of_a_verification() -> None:
     found = [verified.of(stay, "dev", {}) for stay in stays.of(entries)]
     assert [one["known"] for one in found] == ["verified", "failed", "verified", "verified"]
     assert (found[1]["how"], found[3]["time"]) == ("it crashes", entries[3].time)
+    before, canary = (
+        Entry("1", "promote", ONE, "promoted"),
+        Entry("2", "canary", ONE, "serving", "as good as the one before"),
+    )
+    assert verified.of(stays.of([before, canary])[0], "dev", {})["time"] == "2", "a canary's result is committed, too"
 
 
 def test_a_record_that_origin_refuses_does_not_fail_the_deployment(fork: Fork) -> None:

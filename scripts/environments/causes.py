@@ -16,16 +16,6 @@ from scripts.release.releases import Release
 from scripts.workspace import git, settings
 from scripts.workspace.errors import YourTurn
 
-SAID = {
-    "time",
-    "action",
-    "release",
-    "outcome",
-    "reason",
-    "override",
-    "commit",
-}  # of an entry; any other field is a finding
-
 
 def find(environment: Environment, which: str | None) -> dict[str, Any]:
     """The causes of the present release of `environment`, or of the last stay of the one called `which`.
@@ -48,13 +38,14 @@ def find(environment: Environment, which: str | None) -> dict[str, Any]:
 
 def _of(environment: Environment, stay: Stay) -> dict[str, Any]:
     release, before = environment.find(stay.release).release, _before(environment, stay)
-    changed = [stay.act, *(entry for entry in stay.entries[1:] if entry.action != stay.act.action)]
+    canaries = [entry for entry in stay.entries if entry.action == "canary"]
+    others = [entry for entry in stay.entries[1:] if entry.action not in ("canary", stay.act.action)]
     return {
         "environment": environment.name,
         "release": release.label,
         "serves": stay.after is None,
         "act": stay.act.to_dict(),
-        "then": [entry.to_dict() for entry in changed[1:]],
+        "then": [entry.to_dict() for entry in others],
         "until": stay.after.to_dict() if stay.after else None,
         "before": stay.before,
         "image": release.document.get("image"),
@@ -65,7 +56,7 @@ def _of(environment: Environment, stay: Stay) -> dict[str, Any]:
         "verified": _verification(stay, environment.name),
         "models": [_model(model, before) for model in release.models],
         "against": release.document.get("against", []),
-        "findings": {key: value for entry in stay.entries for key, value in entry.to_dict().items() if key not in SAID},
+        "canary": [entry.reason for entry in canaries],
     }
 
 

@@ -58,8 +58,9 @@ def of(stay: Stay, name: str, following: dict[str, list[Entry]]) -> dict[str, st
     act = stay.act
     if failed := stay.failure():
         return {"time": "", "known": "failed", "how": failed}
-    if act.outcome == "serving":
-        return {"time": act.time, "known": "verified", "how": f"a {act.action} is written down once it is verified"}
+    if served := next((entry for entry in stay.entries if entry.outcome == "serving"), None):
+        how = f"a {served.action} is written down once it is verified"
+        return {"time": served.time, "known": "verified", "how": how}
     record = git.show(act.commit, f"{FOLDER / name}/{history.FILE}")
     if seconds := times(name).get(record or b""):
         time = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()

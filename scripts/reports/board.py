@@ -98,7 +98,7 @@ def _seconds(time: str) -> float:
 
 def _acts(environment: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries that brought a release."""
-    return [entry for entry in environment["entries"] if entry["action"] not in ("edit", "override")]
+    return [entry for entry in environment["entries"] if entry["action"] not in ("edit", "override", "canary")]
 
 
 def _span(environments: list[dict[str, Any]]) -> list[str]:
