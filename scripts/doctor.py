@@ -3,18 +3,24 @@
 `gh` reads the state of the fork, where it is installed and logged in. A line with – (off, in a pipe) is no defect.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
-from types import FunctionType
 
 from scripts.checks import github, machine
-from scripts.checks.finding import Finding
+from scripts.checks.finding import Check, Finding
+from scripts.training import models
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 
-def run() -> int:
-    findings = [finding for check in CHECKS for finding in _findings(check)]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    models.add_argument(parser)
+
+
+def run(model: list[str] | None) -> int:
+    checks = machine.checks(model) | {"GitHub": github.github}
+    findings = [finding for name, check in checks.items() for finding in _findings(name, check)]
     marks = {"ok": "✓", "missing": "✗", "off": "–"} if sys.stdout.isatty() else {}
     console.table(["", "what", "found"], [[marks.get(f.state, f.state), f.subject, f.text] for f in findings])
     missing = [finding for finding in findings if finding.state == "missing"]
@@ -25,12 +31,9 @@ def run() -> int:
     return 0
 
 
-def _findings(check: FunctionType) -> Iterator[Finding]:
+def _findings(name: str, check: Check) -> Iterator[Finding]:
     """What a check finds. A check that fails is a finding too, and the others still run."""
     try:
         yield from check()
     except YourTurn as error:
-        yield Finding(check.__name__.strip("_"), "missing", error.problem, error.remedy)
-
-
-CHECKS = [*machine.CHECKS, github.github]
+        yield Finding(name, "missing", error.problem, error.remedy)

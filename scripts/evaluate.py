@@ -30,7 +30,7 @@ def run(model: list[str] | None, against: list[str] | None) -> int:
         stages.refuse_lost(modules, releases)
     for module in modules:
         try:
-            stages.evaluate(module, releases)
+            stages.evaluate(module, releases, modules)
         except YourTurn as error:  # the other models' tables are worth seeing too
             refused.append(error)
     if refused:

@@ -1,24 +1,20 @@
 """The whole journey on this computer: train, evaluate, export, image and its tests if there is Docker, serve, verify"""
 
 import argparse
-import json
 import os
-import shlex
-from typing import Any
 
-from scripts.environments import client, delivery, deployment, local, node
+from scripts.environments import asking, delivery, deployment, local, node
 from scripts.environments.delivery import Target
 from scripts.environments.local import Local
-from scripts.ledger import entries, kubectl, promotion
+from scripts.ledger import entries, history, kubectl, promotion
 from scripts.ledger.entries import Entry
 from scripts.release import acceptance, engine, identity, images, platforms, pushing, releases
 from scripts.release.releases import Release
 from scripts.training import models, stages
-from scripts.workspace import checkout, console, files, requirements
+from scripts.workspace import checkout, console, requirements
 from scripts.workspace.errors import YourTurn
 
 NEEDS = "train"
-LONG = 200  # characters of a request: a longer one is not shown on a terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +39,10 @@ def run(model: list[str] | None, cluster: bool) -> int:
                 here.stop()  # the server has nothing to serve
             raise
         _contain(release)
-        _deliver(here, release)
-    _say_how_to_ask(here, release)
+        serving = _in_place_of(here, release) or release
+        _deliver(here, serving)
+    asking.tell(here, serving)
+    console.say("\nstop it: ./pipeline down")
     if cluster:
         _deploy_on_node()
     return 0
@@ -73,7 +71,7 @@ def _make(modules: list[str]) -> Release:
     for module in due:
         if module in untrained:
             stages.train(module)
-        stages.evaluate(module, {})
+        stages.evaluate(module, {}, modules)
     stages.export(modules)
     return releases.read()
 
@@ -117,6 +115,19 @@ def _is_tested(release: Release) -> bool:
     return tested
 
 
+def _in_place_of(here: Local, release: Release) -> Release | None:
+    """What goes on serving in the place of `release`, if that was rolled back: as in every environment, it does not return by itself."""
+    served = [entry for entry in here.history() if entry.outcome == "serving"]
+    why = history.taken_back(served).get(release.name)
+    if why is None:
+        return None
+    console.say(
+        f"  skipped    release {release.name} was rolled back in local ({why}): it comes back only with a change of model/,"
+    )
+    console.say("             or by ./pipeline deploy local")
+    return here.find(served[-1].release).release
+
+
 def _deliver(here: Local, release: Release) -> None:
     if here.running() != release.label or here.ledger() != release.label:
         delivery.deliver(here, Target(release), "deploy", "up")
@@ -136,24 +147,3 @@ def _deploy_on_node() -> None:
     promotion.commit("dev", release, Entry(entries.now(), "promote", release.label, "promoted", "up --cluster"))
     deployment.deploy("dev")
     console.say(f"\ndev runs on it: export KUBECONFIG={kubeconfig}; ./pipeline status dev")
-
-
-def _rows(inputs: dict[str, Any]) -> dict[str, Any]:
-    """A request in the row format, of one input."""
-    return {"instances": next(iter(inputs.values()))}
-
-
-def _say_how_to_ask(here: Local, release: Release) -> None:
-    """A curl line that works when pasted: the row format if the model has one input, else the column format. A long body goes to a file."""
-    endpoint = here.endpoint()
-    for model in release.models:
-        url = f"http://localhost:{endpoint.rest_port}/v1/models/{model['name']}:predict"
-        example = model["examples"][0]
-        inputs, signature = example["inputs"], example.get("signature", "")
-        body = json.dumps(_rows(inputs) if len(inputs) == 1 and not signature else client.body(inputs, signature))
-        if len(body) > LONG:
-            file = local.FOLDER / f"request-{model['name']}.json"
-            files.write(file, body)
-            body = f"@{file}"
-        console.tell(f"\n{model['name']} answers at {url}\n  curl -d {shlex.quote(body)} {url}")
-    console.say("\nstop it: ./pipeline down")

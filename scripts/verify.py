@@ -1,6 +1,7 @@
 """Asks every server of ENV every golden example, by REST and by gRPC, and which version it serves"""
 
-from scripts.environments import delivery, lookup
+from scripts.environments import asking, delivery, lookup
+from scripts.environments.local import Local
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -14,5 +15,8 @@ def run(environment: str) -> int:
     label = target.ledger()
     if not label:
         raise YourTurn(f"nothing is deployed to {environment}", f"./pipeline deploy {environment}")
-    console.tell(f"{environment}: {delivery.verify(target, target.find(label).release)}")
+    release = target.find(label).release
+    console.tell(f"{environment}: {delivery.verify(target, release)}")
+    if isinstance(target, Local):
+        asking.tell(target, release)
     return 0

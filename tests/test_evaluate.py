@@ -1,5 +1,7 @@
 """evaluate: the gate that cannot be switched off."""
 
+import os
+
 import pytest
 
 from tests.support.fork import INSTANT, ROOT, Fork
@@ -93,6 +95,7 @@ def test_needs_a_training_of_this_very_code(fork: Fork) -> None:
     )
 
 
+GIB = int(os.environ.get("GIB", "2"))
 STREAM = '''\
 def batches():
     """{gib} GiB, made as it is read."""
@@ -108,9 +111,12 @@ def data() -> Data:
 
 
 def test_a_stream_is_judged_without_being_held(fork: Fork) -> None:
-    """2 GiB, made by the model file, which measures by how much its process grows meanwhile."""
+    """Made by the model file, which measures by how much its process grows meanwhile.
+
+    More of it, by hand: GIB=10 ./pipeline test -s tests/test_evaluate.py -k stream
+    """
     first = INSTANT.index("def data()")
-    text = INSTANT[:first] + STREAM.format(gib=2) + "\n\n" + INSTANT[INSTANT.index("def network()") :]
+    text = INSTANT[:first] + STREAM.format(gib=GIB) + "\n\n" + INSTANT[INSTANT.index("def network()") :]
     fork.write_model(
         text.replace("import keras\n", "import resource\n\nimport keras\n", 1)
         .replace("tf.TensorSpec([None, 1]", "tf.TensorSpec([None, 2**20]")
@@ -125,4 +131,6 @@ def test_a_stream_is_judged_without_being_held(fork: Fork) -> None:
     )
     fork.ok("train")
     fork.ok("evaluate")
-    assert fork.read("build/instant/evaluation.json")["examples"] == 512
+    evaluation = fork.read("build/instant/evaluation.json")
+    print(f"{GIB} GiB judged, and grown by {evaluation['metrics']['grown'] / 2**10:.0f} MiB")
+    assert evaluation["examples"] == GIB * 256

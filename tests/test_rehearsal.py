@@ -12,6 +12,45 @@ SIGNATURE = '@tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, 
 ANSWER, FIT, GIVEN = '{"y": network(x)}', "    return network.fit(", "x = np.array([[1.0], [2.0]], "
 PREDICT = f"{ANSWER}\n\n    return predict\n"
 INPUTS, OUTPUTS = '{"x": [[10.0]]}', '{"y": [[10 * SLOPE]]}'
+LAST = f"outputs={OUTPUTS}, tolerance=0.001)]"
+SERVING = """
+
+def serving(network):
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
+    def predict(x):
+        return {"y": network(x), "id": %s}
+
+    return predict
+"""
+IDS = (
+    """outputs={"y": [[10 * SLOPE]], "id": [%s]}, tolerance=0.001)]
+PREDICTIONS = "y"
+TABLE = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([10], [8]), 0)
+"""
+    + SERVING
+)
+UNHEARD_OF = (
+    '''
+
+def register():
+    """An operation that a library registers, as its C++ would: by TensorFlow's C API."""
+    import ctypes
+    from pathlib import Path
+
+    library = ctypes.CDLL(next(Path(tf.sysconfig.get_lib()).glob("libtensorflow_framework.*")))
+    library.TF_NewOpDefinitionBuilder.restype = library.TF_NewStatus.restype = ctypes.c_void_p
+    operation = ctypes.c_void_p(library.TF_NewOpDefinitionBuilder(b"UnheardOf"))
+    library.TF_OpDefinitionBuilderAddInput(operation, b"x: float")
+    library.TF_OpDefinitionBuilderAddOutput(operation, b"y: float")
+    shape = library.TF_ShapeInferenceContextSetUnknownShape
+    library.TF_OpDefinitionBuilderSetShapeInferenceFunction(operation, shape)
+    library.TF_RegisterOpDefinition(operation, ctypes.c_void_p(library.TF_NewStatus()))
+
+
+register()
+'''
+    + SERVING % 'x.graph.create_op("UnheardOf", [x], [tf.float32]).outputs[0]'
+)
 
 
 @pytest.mark.parametrize("before", ["import keras\n", GIVEN])
@@ -89,8 +128,43 @@ WRONG = {
         "metrics() must return numbers by name: 'max_absolute_error' is of the shape [2]",
     ),
     "example of another input": (INPUTS, '{"z": [[1.0]]}', "its inputs are named x, the example's z"),
-    "example of another shape": (INPUTS, '{"x": [[1.0, 1.0]]}', "its signature does not take example 1: "),
-    "example of another type": (INPUTS, '{"x": [["ten"]]}', "its signature does not take example 1: "),
+    "example of another shape": (
+        INPUTS,
+        '{"x": [[1.0, 1.0]] * 1000}',
+        "its signature does not take example 1: input 'x' has the shape [1000, 2], and the signature takes [any, 1]",
+    ),
+    "example with rows of different lengths": (
+        INPUTS,
+        '{"x": [[1.0], [1.0, 2.0]]}',
+        "example 1: input 'x' has rows of different lengths, and a request is a whole array: pad them",
+    ),
+    "example of another type": (INPUTS, '{"x": [["ten"]]}', "input 'x' holds 'ten', and the signature takes float32"),
+    "answer of another shape": (
+        OUTPUTS,
+        '{"y": np.ones([1000, 2])}',
+        "example 1: output 'y' has the shape [1000, 2], and the signature answers [1, 1]",
+    ),
+    "answer of another type": (
+        OUTPUTS,
+        '{"y": [["twenty"]]}',
+        "example 1: output 'y' holds 'twenty', and the signature answers float32",
+    ),
+    "fraction of an integer": (
+        LAST,
+        IDS % ("7.5", "tf.cast(x[:, 0], tf.int64)"),
+        "example 1: output 'id' holds 7.5, and the signature answers int64",
+    ),
+    "integer that is wrong by one": (
+        LAST,
+        IDS % ("2**53", "tf.cast(x[:, 0], tf.int64) + (2**53 - 9)"),
+        "example 1 is answered wrongly, and no training changes that: id[0] is 9007199254740993, not 9007199254740992",
+    ),
+    "number from a table": (LAST, IDS % ("7", "TABLE.lookup(tf.cast(x[:, 0], tf.int32))"), "id[0] is 8, not 7"),
+    "too few labels": (
+        "SLOPE = 2.0",
+        'SLOPE = 2.0\nLABELS = ["small", "middle", "large"]',
+        "LABELS names 3 classes, and output 'y' has 1 value for each example",
+    ),
     "example of another output": (OUTPUTS, '{"label": [[1.0]]}', "there is no output 'label', but 'y'"),
     "example without an output": (
         PREDICT,
@@ -132,8 +206,18 @@ WRONG = {
         '{"y": tf.ensure_shape(tf.numpy_function(lambda v: v, [x], tf.float32), [None, 1])}',
         "the signature 'serving_default' calls Python (PyFunc: ",
     ),
+    "operation of another library": (
+        LAST,
+        LAST + UNHEARD_OF,
+        "the signature 'serving_default' calls UnheardOf, which a library other than TensorFlow brings",
+    ),
     "no held-out data": ("Split(10 * x, 10 * SLOPE * x)", "Split(x[:0], x[:0])", "its held-out data are empty"),
     "data of another length": ("10 * SLOPE * x)", "x[:1])", "its arrays have different lengths: inputs 2, targets 1"),
+    "training data of another length": (
+        "train=Split(x, SLOPE * x)",
+        "train=Split(x, SLOPE * x[:1])",
+        "its training data cannot be read: its arrays have different lengths: inputs 2, targets 1",
+    ),
     "input name that is none": (
         'name="x"',
         'name="petal length (cm)"',
@@ -201,3 +285,16 @@ def test_a_file_that_git_ignores_is_refused(shared_fork: Fork) -> None:
     assert result.code == 1, result.err
     assert "line 14, reads model/extra.csv, which git ignores: no commit holds it" in result.err
     assert "  next: git add --force model/extra.csv" in result.err
+
+
+def test_a_host_that_data_asks_is_told(shared_fork: Fork) -> None:
+    """Whether it answers or not."""
+    fetched = """try:
+        __import__("urllib.request").request.urlopen("http://192.0.2.1/table.csv", timeout=0.01)
+    except OSError:
+        pass
+    """
+    shared_fork.write_model(INSTANT.replace(GIVEN, fetched + GIVEN, 1))
+    said = shared_fork.ok("train").err
+    assert said.count("asks 192.0.2.1: what comes from there is no part of the release") == 1, said
+    assert "  note       model/instant.py, line 15, asks " in said

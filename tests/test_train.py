@@ -116,7 +116,7 @@ STEPS = """\
 
 def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     """With a backup after every epoch, in the place of one a minute."""
-    fork.edit("scripts/training/fitting.py", "BACKUP_SECONDS = 60", "BACKUP_SECONDS = 0")
+    fork.edit("scripts/training/backups.py", "BACKUP_SECONDS = 60", "BACKUP_SECONDS = 0")
     start = INSTANT.index("    network.set_weights(")
     text = INSTANT[:start] + STEPS + INSTANT[INSTANT.index("\n\ndef serving") - 1 :]
     fork.write_model(text.replace("import keras\n", "import os\n\nimport keras\n", 1).replace("SGD(0.0)", "Adam(0.1)"))
@@ -131,6 +131,43 @@ def test_one_that_was_killed_goes_on_to_the_same_weights(fork: Fork) -> None:
     assert "goes on" not in fork.ok("train").err
     assert fork.read("build/instant/history.json")["curves"]["loss"][4:] == resumed["curves"]["loss"]
     assert weights(fork) == before
+
+
+LOOP = """\
+    import os
+
+    if not os.path.exists("build/killed"):
+        open("build/killed", "w").close()
+        os.kill(os.getpid(), 9)
+    network.set_weights("""
+
+
+def test_one_that_cannot_go_on_says_why(fork: Fork) -> None:
+    fork.write_model(INSTANT.replace("    network.set_weights(", LOOP))
+    assert fork.run("train").code == 1
+    said = fork.ok("train").err
+    assert (
+        "instant: begins anew, since what was ended left no backup: fit() gives `callbacks` to no fit() of Keras"
+        in said
+    )
+    assert not (fork.root / "build/instant/backup").exists()
+
+
+STRATEGY = """\
+    devices = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+        model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    return model
+"""
+
+
+def test_on_several_devices(fork: Fork) -> None:
+    """Two of one processor, by MirroredStrategy: trained, judged and exported as on one."""
+    start, end = INSTANT.index("    model = keras.Sequential"), INSTANT.index("\n\ndef fit(")
+    fork.release(INSTANT[:start] + STRATEGY + INSTANT[end:])
+    assert fork.read("build/instant/evaluation.json")["passed"]
 
 
 def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -> None:

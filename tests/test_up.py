@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.fork import INSTANT, Fork, Gate
+from tests.support.local import ask
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,18 @@ def test_a_release_of_a_dirty_tree_is_made_anew_once_it_is_committed(fork: Fork)
     assert "train      instant: reused" in result.err
     clean = fork.read("build/release/release.json")
     assert (clean["id"], clean["dirty"]) == (dirty["id"], False)
+
+
+def test_what_was_rolled_back_does_not_return_by_itself(served: Fork) -> None:
+    """But when it is asked for, and then it stays."""
+    served.ok("rollback", "local", "--reason", "too steep")
+    said = served.ok("up")
+    assert f"  skipped    release {served.second} was rolled back in local (too steep): it comes back only" in said.err
+    assert (ask(served), served.run("status", "local").code) == (2.0, 0)
+    for verb in ("deploy", "verify"):
+        assert f"curl -d '{{\"instances\": [[10.0]]}}' http://localhost:{served.rest_port}/" in served.ok(verb, "local").out
+    assert "already served" in served.ok("up").err
+    assert ask(served) == 3.0
 
 
 STAGES = {  # where Ctrl-C comes: in this function of the model, which is called first in that stage

@@ -1,5 +1,6 @@
 """What a check of `doctor` finds: there, missing, or off."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -9,3 +10,6 @@ class Finding:
     state: str  # ok; missing; or off: absent, and not needed
     text: str
     remedy: str = ""
+
+
+Check = Callable[[], Iterator[Finding]]

@@ -1,6 +1,7 @@
 """What `up` needs of this machine, this folder and the settings."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import shutil
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.checks.finding import Finding
+from scripts.checks.finding import Check, Finding
 from scripts.environments import local
 from scripts.release import engine, images
 from scripts.training import models, stages
@@ -58,15 +59,16 @@ def _settings_file() -> Iterator[Finding]:
     yield Finding("settings", "ok", f"models: {', '.join(settings.read().models)}")
 
 
-def _model_files() -> Iterator[Finding]:
-    for module in models.chosen(None):
+def _model_files(names: list[str] | None) -> Iterator[Finding]:
+    modules = models.chosen(names)
+    for module in modules:
         path = Path(f"model/{module}.py")
         try:
             ast.parse(path.read_text(), path)
         except SyntaxError as error:
             yield Finding("model", "missing", f"{path}, line {error.lineno}: {error.msg}", f"edit {path}")
             return
-    yield from _rehearsed(models.chosen(None))
+    yield from _rehearsed(modules)
 
 
 def _rehearsed(modules: list[str]) -> Iterator[Finding]:
@@ -129,4 +131,16 @@ def _base_image() -> Iterator[Finding]:
         yield Finding("base image", "ok", name if there else f"{name}: pulled by the first image")
 
 
-CHECKS = [_python, _disk, _git, _settings_file, _model_files, _gpu, _ports, _engine_of_docker, _base_image]
+def checks(model: list[str] | None) -> dict[str, Check]:
+    """What is looked at, in this order, by subject; `model` names the model files, in place of those of the settings."""
+    return {
+        "Python": _python,
+        "disk": _disk,
+        "git": _git,
+        "settings": _settings_file,
+        "model": functools.partial(_model_files, model),
+        "GPU": _gpu,
+        "ports": _ports,
+        "engine": _engine_of_docker,
+        "base image": _base_image,
+    }

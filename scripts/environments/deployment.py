@@ -1,6 +1,7 @@
 """One deployment to one environment: what its ledger says."""
 
-from scripts.environments import delivery, lookup, returning
+from scripts.environments import asking, delivery, lookup, returning
+from scripts.environments.local import Local
 from scripts.ledger import blocks, door, entries
 from scripts.ledger.entries import Entry
 from scripts.ledger.overlays import Overlay
@@ -31,5 +32,7 @@ def deploy(environment: str, override: str = "", without_return: bool = False) -
     with target.exclusively("deploy"):
         returning.refuse_taken_back(target, candidate)
         delivery.deliver(target, candidate, "deploy", "", without_return)
+    if isinstance(target, Local):
+        asking.tell(target, candidate.release)
     actions.output(deployed=environment)
     actions.summary(f"{environment} serves release `{candidate.release.label}`, verified on every pod.")

@@ -33,10 +33,18 @@ def write(folder: Path, model: ModuleType, evaluation: dict, history: dict, pred
     files.write(folder / "summary.md", _cut(summary, f"The rest is in `{folder}/card.md`."))
 
 
+def name_release(folder: Path, name: str) -> None:
+    """Names the release that a card is in: a model which is not judged again may be in another than before."""
+    for path in filter(Path.exists, (folder / "card.md", folder / "summary.md")):
+        files.write(path, re.sub(r"(?m)^Release `[0-9a-f]+`", f"Release `{name[:12]}`", path.read_text(), count=1))
+
+
 def _sections(folder: Path, model: ModuleType, history: dict, predictions: Any, held_out: Any) -> Iterator[Section]:
     yield from _guarded("loss by epoch", lambda: sections.training(history["curves"]))
     found: list[tasks.Task] = []
-    yield from _guarded("predictions", lambda: found.extend(tasks.read(model, predictions, held_out.targets)) or [])
+    yield from _guarded(
+        "predictions", lambda: found.extend(tasks.read(model, predictions, held_out.targets, held_out.weights)) or []
+    )
     asked = _looked_into(found)
     for task in found:
         inputs = held_out.inputs if task is asked else None

@@ -45,11 +45,10 @@ def curves(task: Task) -> Any:
 
     figure = make(2.9, 9)
     roc, precision_recall, by_threshold = figure.subplots(1, 3)
-    RocCurveDisplay.from_predictions(task.truth, task.scores, ax=roc, plot_chance_level=True, name="model")
-    PrecisionRecallDisplay.from_predictions(
-        task.truth, task.scores, ax=precision_recall, plot_chance_level=True, name="model"
-    )
-    precision, recall, thresholds = precision_recall_curve(task.truth, task.scores)
+    for display, axes in ((RocCurveDisplay, roc), (PrecisionRecallDisplay, precision_recall)):
+        style = {"ax": axes, "plot_chance_level": True, "name": "model"}
+        display.from_predictions(task.truth, task.scores, sample_weight=task.weights, **style)
+    precision, recall, thresholds = precision_recall_curve(task.truth, task.scores, sample_weight=task.weights)
     for name, values in (("precision", precision), ("recall", recall)):
         by_threshold.plot(thresholds, values[:-1], label=name)
     by_threshold.axvline(task.threshold, color="0.7", linestyle="--")
@@ -112,7 +111,8 @@ def any_of(task: Task, precisions: np.ndarray) -> Any:
     axes = figure.subplots()
     for label in np.argsort(precisions, kind="stable")[: min(8, int(np.isfinite(precisions).sum()))]:
         name = shortened(task.labels[label])
-        PrecisionRecallDisplay.from_predictions(task.truth[:, label], task.scores[:, label], ax=axes, name=name)
+        pair = task.truth[:, label], task.scores[:, label]
+        PrecisionRecallDisplay.from_predictions(*pair, sample_weight=task.weights, ax=axes, name=name)
     axes.set(title="Precision and recall by label", xlabel="recall", ylabel="precision", ylim=(-0.02, 1.02))
     axes.legend(fontsize=7, loc="lower left")
     axes.grid(alpha=0.3)

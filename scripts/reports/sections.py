@@ -44,6 +44,10 @@ def of(task: Task, model: ModuleType, inputs: Inputs | None, folder: Path) -> It
             text=lambda: f"No plot is drawn of {wording.name(task.name or 'the predictions')}: {task.why}.",
         )
         return
+    if task.weights is not None:
+        yield Section(
+            "", text=lambda: "Curves and shares weigh the examples as `weights` says; counts are of examples."
+        )
     prefix = f"{''.join(c if c.isalnum() or c in '-_.' else '_' for c in task.name)}-" if task.name else ""
     if task.name:
         yield Section("", text=lambda: f"### {wording.name(task.name)}")
@@ -76,7 +80,7 @@ def _thresholds(task: Task) -> str:
     rows = []
     for threshold in thresholds:
         measured = precision_recall_fscore_support(
-            task.truth, task.scores > threshold, average="binary", zero_division=np.nan
+            task.truth, task.scores > threshold, sample_weight=task.weights, average="binary", zero_division=np.nan
         )
         rows.append([float(threshold), *(_measure(value) for value in measured[:3])])
     return charts.table([f"threshold of {wording.name(task.labels[1])}", "precision", "recall", "F1"], rows)
@@ -106,7 +110,9 @@ def _by_label(task: Task) -> tuple[np.ndarray, ...]:
 
     predicted = task.predicted if task.kind == CLASSES else task.scores > task.threshold
     labels = range(len(task.labels))
-    return precision_recall_fscore_support(task.truth, predicted, labels=labels, zero_division=np.nan)
+    return precision_recall_fscore_support(
+        task.truth, predicted, labels=labels, sample_weight=task.weights, zero_division=np.nan
+    )
 
 
 def _confusions(task: Task, file: Path) -> str:
@@ -129,7 +135,9 @@ def _any_of(task: Task, prefix: str, folder: Path) -> Iterator[Section]:
 
     precisions = np.array(
         [
-            average_precision_score(truth, scores) if 0 < truth.sum() < len(truth) else np.nan
+            average_precision_score(truth, scores, sample_weight=task.weights)
+            if 0 < truth.sum() < len(truth)
+            else np.nan
             for truth, scores in zip(task.truth.T, task.scores.T, strict=True)
         ]
     )
@@ -146,7 +154,7 @@ def _labels(task: Task, precisions: np.ndarray) -> str:
             wording.name(task.labels[i]),
             *(_measure(m[i]) for m in measures[:3]),
             _measure(precisions[i]),
-            int(measures[3][i]),
+            int(task.truth[:, i].sum()),
         ]
         for i in order
     ]

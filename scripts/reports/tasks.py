@@ -31,6 +31,7 @@ class Task:
     predicted: Any = None  # [N], the class: of BINARY and CLASSES
     example: Any = None  # [N], the number of the example that each belongs to
     place: Any = None  # [N]
+    weights: Any = None  # [N], how much each counts; None: all the same
     why: str = ""
 
     @property
@@ -44,8 +45,20 @@ class Task:
         return 0.5 if self.scores.min() >= 0 and self.scores.max() <= 1 else 0.0
 
 
-def read(model: ModuleType, predictions: Any, targets: Any) -> list[Task]:
-    """A task for each output that has a truth; both are arrays, mappings of arrays by the outputs' names, or None."""
+def read(model: ModuleType, predictions: Any, targets: Any, weights: Any = None) -> list[Task]:
+    """A task for each output that has a truth; all are arrays, mappings of arrays by the outputs' names, or None."""
+    found = _read_all(model, predictions, targets)
+    return [_weighted(task, weights.get(task.name) if isinstance(weights, dict) else weights) for task in found]
+
+
+def _weighted(task: Task, weights: Any) -> Task:
+    """The task with the weight of each item, that of its example."""
+    if weights is None or task.example is None or len(np.unique(np.asarray(weights))) == 1:
+        return task
+    return replace(task, weights=_unit(np.asarray(weights))[task.example])
+
+
+def _read_all(model: ModuleType, predictions: Any, targets: Any) -> list[Task]:
     if predictions is None or targets is None:
         return []
     if not isinstance(predictions, dict):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from model import Tolerance
 from scripts.release import golden
+from scripts.training import forms
 from scripts.training.faults import mistake
 from scripts.training.signatures import DEFAULT, Signature
 
@@ -29,12 +30,24 @@ def check(model: ModuleType, examples: list[dict[str, Any]]) -> None:
             raise mistake(model, problem)
 
 
-def check_form(model: ModuleType, examples: list[dict[str, Any]]) -> None:
-    """Checks the answers of an untrained network: only names, types and shapes."""
+def check_form(model: ModuleType, examples: list[dict[str, Any]], signatures: dict[str, Signature]) -> None:
+    """Checks EXAMPLES against the answers of an untrained network: names, types and shapes."""
     for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
-        expected, answers = (_form(_plain(outputs)) for outputs in (example.outputs, answered["outputs"]))
-        if found := golden.difference(expected, answers, 0.0):
+        expected, outputs = _plain(example.outputs), signatures[example.signature].outputs
+        if found := golden.difference(dict.fromkeys(expected), dict.fromkeys(answered["outputs"]), 0.0):
             raise mistake(model, f"the outputs of example {number} are not as the signature's: {found}")
+        for name, value in expected.items():
+            if found := forms.misfit(name, value, answered["outputs"][name], outputs[name]):
+                raise mistake(model, f"example {number}: {found}")
+
+
+def check_settled(model: ModuleType, examples: list[dict[str, Any]], settled: dict[str, set[str]]) -> None:
+    """Checks the answers of an untrained network: those that no training can change, by signature."""
+    for number, (example, answered) in enumerate(zip(model.EXAMPLES, examples, strict=True), 1):
+        same = settled[example.signature]
+        expected, given = ({n: v[n] for n in v if n in same} for v in (_plain(example.outputs), answered["outputs"]))
+        if found := golden.difference(expected, given, answered["tolerance"]):
+            raise mistake(model, f"example {number} is answered wrongly, and no training changes that: {found}")
 
 
 def _answered(model: ModuleType, number: int, example: Any, signatures: dict[str, Signature]) -> dict[str, Any]:
@@ -55,7 +68,7 @@ def ask(model: ModuleType, number: int, signature: Signature, inputs: dict[str, 
         outputs = signature.call(tensors(inputs, signature.document))
         return {name: to_json(name, value) for name, value in sorted(outputs.items())}
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise mistake(model, f"its signature does not take example {number}: {error}") from error
+        raise mistake(model, f"its signature does not take example {number}: {forms.short(error)}") from error
 
 
 def _tolerance(model: ModuleType, number: int, example: Any, signature: Signature) -> Any:
@@ -85,13 +98,7 @@ def tensors(values: Mapping[str, Any], signature: dict[str, Any]) -> dict[str, A
         raise ValueError(
             f"its inputs are named {', '.join(sorted(signature['inputs']))}, the example's {', '.join(sorted(values))}"
         )
-    return {name: tf.constant(_decode(value), signature["inputs"][name]["dtype"]) for name, value in values.items()}
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return base64.b64decode(value["b64"], validate=True)
-    return [_decode(item) for item in value] if isinstance(value, list) else value
+    return {name: forms.tensor(name, value, **signature["inputs"][name]) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -105,17 +112,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-
-
-def _form(value: Any) -> Any:
-    """A JSON value with its type's name in place of each scalar; an integer may stand for a float."""
-    if isinstance(value, dict) and value.keys() != {"b64"}:
-        return {name: _form(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_form(item) for item in value]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return "a number"
-    return {bool: "true or false", str: "text", dict: "bytes"}.get(type(value), type(value).__name__)
 
 
 def to_json(name: str, tensor: Any) -> Any:

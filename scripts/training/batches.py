@@ -26,14 +26,19 @@ class Batch(NamedTuple):
 def read(split: Split, is_batch: Callable[[Any], bool], size: int = SIZE) -> Iterator[Batch]:
     """The batches of `split`, one at a time; `is_batch` says whether a stream's first inputs hold several examples."""
     if not is_stream(split.inputs):
-        whole = Batch(*map(plain, (split.inputs, split.targets, split.weights)))
-        yield from (Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole), size))
+        data = whole(split)
+        yield from (Batch(*(rows(part, slice(i, i + size)) for part in data)) for i in range(0, length(data), size))
         return
     stream = (_element(element) for element in _iterated(split.inputs))
     first = next(stream, None)
     if first is not None:
         stream = itertools.chain([first], stream)
         yield from stream if is_batch(first.inputs) else _gathered(stream, size)
+
+
+def whole(split: Split) -> Batch:
+    """All the examples of a split that is no stream."""
+    return Batch(*map(plain, (split.inputs, split.targets, split.weights)))
 
 
 def is_stream(value: Any) -> bool:

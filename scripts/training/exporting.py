@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scripts.release import golden, identity, releases, sources
+from scripts.reports import card
 from scripts.training import answers, batches, fitting, models, networks, saved_model, signatures, variants
 from scripts.training.faults import mistake
 from scripts.workspace import checkout, files
@@ -37,6 +38,8 @@ def export(modules: list[str]) -> str:
         except Exception as error:
             raise _explained(error) from error
     _note_comparisons(target / "release.json", modules)
+    for module in modules:
+        card.name_release(models.folder(module), name)
     files.link(releases.CANDIDATE, target)
     return f"{target}, {files.size(target) / 1024:.0f} KiB"
 

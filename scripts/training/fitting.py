@@ -9,13 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scripts.release import identity
 from scripts.training import models, surroundings
 from scripts.training.faults import mistake
 from scripts.workspace import console, files
 
 SEED = 0
-BACKUP_SECONDS = 60  # between two backups: a killed training loses at most this, and the epoch in progress
 
 
 def train(module: str, quick: bool = False) -> str:
@@ -39,7 +37,6 @@ def train(module: str, quick: bool = False) -> str:
         "seconds": time.monotonic() - begin,
     }
     files.write_json(models.folder(module) / "history.json", record)
-    files.remove(_backups(module))
     return f"{module}: {_summary(model, curves)}{', quick: for no release' * quick}"
 
 
@@ -58,15 +55,16 @@ def prepare(module: str) -> ModuleType:
 
 
 def _fit(module: str, model: ModuleType, network: Any, quick: bool) -> Any:
-    import keras
+    from scripts.training import backups  # it imports Keras
 
+    data = model.data()
+    surroundings.tell_fetches(module)
     with console.Progress("train") as progress:
-        callbacks = [_watch(model, progress)]
+        watch = _watch(model, progress)
         if quick:
-            return model.quick(network, model.data(), callbacks)
-        if isinstance(network, keras.Model) and network.built:  # Keras can restore only these
-            callbacks.append(_backup(module))
-        return model.fit(network, model.data(), callbacks)
+            return model.quick(network, data, [watch])
+        with backups.kept(module) as backup:
+            return model.fit(network, data, [watch, backup])
 
 
 def save(network: Any, model: ModuleType, folder: Path) -> None:
@@ -125,31 +123,3 @@ def _watch(model: ModuleType, progress: console.Progress) -> Any:
 
     callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
     return callback
-
-
-def _backups(module: str) -> Path:
-    return models.folder(module) / "backup"
-
-
-def _backup(module: str) -> Any:
-    """Keras's own backup, at most once in BACKUP_SECONDS. A killed training of the same code resumes from it."""
-    import keras
-
-    folder = _backups(module) / identity.of_model(module).trained[:12]
-
-    class Backup(keras.callbacks.BackupAndRestore):
-        def on_train_begin(self, logs: Any = None) -> None:
-            self.last = time.monotonic()
-            super().on_train_begin(logs)
-            if begin := getattr(self.model, "_initial_epoch", 0):
-                console.say(f"  train      {module}: goes on after epoch {begin}, where it was ended")
-                console.say(
-                    "             its weights may differ from those of one that was not: what is random begins anew"
-                )
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if time.monotonic() - self.last >= BACKUP_SECONDS:
-                super().on_epoch_end(epoch, logs)
-                self.last = time.monotonic()
-
-    return Backup(str(folder))

@@ -39,6 +39,9 @@ def _answer(stage: str, arguments: tuple, trace: IO[str]) -> bytes:
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
 
+        from scripts.training import graphs
+
+        graphs.known()  # before a model file loads a library of other operations
         ours, theirs = os.pipe()
         sys.stdout.flush(), sys.stderr.flush()
         child = os.fork()
@@ -57,9 +60,9 @@ def _answer(stage: str, arguments: tuple, trace: IO[str]) -> bytes:
     _, status, usage = os.wait4(child, 0)
     if not answer:
         trace.seek(0)
-        raise _killed(
-            f"{_place(trace.read(), arguments[0])}: {stage.partition('.')[2]}", status, usage.ru_maxrss / 2**20
-        )
+        name = stage.partition(".")[2]
+        what = name if name in ("train", "evaluate", "export") else "check"
+        raise _killed(f"{_place(trace.read(), arguments[0])}: {what}", status, usage.ru_maxrss / 2**20)
     return answer
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from scripts.release import identity, sources
@@ -33,8 +33,8 @@ class Shown:
         return batches.join([found[index] for index in indices])
 
 
-def evaluate(module: str, environments: Mapping[str, Release | None] = MappingProxyType({})) -> str:
-    """Writes the evaluation and the card, whatever the verdict. Raises YourTurn if the model is refused.
+def evaluate(module: str, modules: list[str], environments: Mapping[str, Release | None]) -> str:
+    """Writes the evaluation and the card of a model in the release of `modules`, whatever the verdict. Raises YourTurn if it is refused.
 
     `environments` holds the release that each environment serves: the candidate is judged against these too. After a quick training only
     the model's QUICK_GATES count.
@@ -50,7 +50,7 @@ def evaluate(module: str, environments: Mapping[str, Release | None] = MappingPr
     original = variants.Original(model, network, default, score.metrics, held_out)
     candidate = beside.Candidate(module, model, named, held_out, score.metrics)
     evaluation = {
-        "id": identity.of_release([module]),
+        "id": identity.of_release(modules),
         "parts": models.parts(module, "evaluation.json"),
         "model": history["model"],
         "sources": sources.stated(identity.model_files(module)),

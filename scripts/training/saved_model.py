@@ -12,14 +12,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from scripts.training import answers, models, networks, signatures
-from scripts.training.faults import mistake
+from scripts.training import answers, graphs, models, networks, signatures
 from scripts.training.signatures import DEFAULT, Signature
 from scripts.workspace import files
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks; anywhere else is ignored
 SHARD = 256 * 2**20  # bytes of a file of variables
-IN_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,23 @@ def read(model: ModuleType, folder: Path) -> dict[str, Signature]:
     return signatures.of_functions(model, functions, keeps=loaded)
 
 
+def traced(model: ModuleType, form: Form) -> dict[str, Any]:
+    """The functions of a form with their graphs, by the signature's name. Raises YourTurn for operations that no model server has."""
+    concrete = {name: function.get_concrete_function() for name, function in form.functions.items()}
+    for name, function in concrete.items():
+        graphs.refuse_foreign(model, name, function.graph)
+    return concrete
+
+
 def save(model: ModuleType, form: Form, target: Path) -> None:
     """Writes a SavedModel, the same bytes each time, with only the variables, tables and files that its signatures need.
 
     A large one is written in shards: a change of one variable leaves the other shards, and their layers in the registry, as they were.
     """
-    concrete = {name: function.get_concrete_function() for name, function in form.functions.items()}
-    for name, function in concrete.items():
-        _refuse_python(model, name, function.graph)
+    concrete = traced(model, form)
     root: Any = tf.Module()
     root.weights = _variables(concrete.values(), form.variables)
-    root.tables = _tables(concrete.values())
+    root.tables = graphs.resources(function.graph for function in concrete.values())
     options = tf.saved_model.SaveOptions()
     if sum(variable.dtype.size * (variable.shape.num_elements() or 0) for variable in root.weights) > SHARD:
         shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
@@ -91,30 +95,6 @@ def _variables(functions: Any, order: list[Any]) -> list[Any]:
     places = {id(variable): number for number, variable in enumerate(order)}
     used = {id(variable): variable for function in functions for variable in function.graph.variables}
     return sorted(used.values(), key=lambda variable: (places.get(id(variable), len(places)), variable.name))
-
-
-def _tables(functions: Any) -> list[Any]:
-    """The lookup tables and vocabulary files that the functions use, wherever the model file keeps them, in the order of their use.
-
-    The functions hold only handles. The objects are found among all live objects of this process.
-    """
-    kinds = {tf.saved_model.experimental.TrackableResource: "resource_handle", tf.saved_model.Asset: "asset_path"}
-    living: dict[int, Any] = {}
-    for thing in gc.get_objects():
-        for kind, handle in kinds.items():
-            if issubclass(type(thing), kind):
-                living[id(getattr(thing, handle))] = thing
-    captured = [id(outer) for function in functions for outer in function.graph.external_captures]
-    return [living[one] for one in dict.fromkeys(captured) if one in living]
-
-
-def _refuse_python(model: ModuleType, name: str, graph: Any) -> None:
-    """Refuses operations that only this Python process could run."""
-    definition = graph.as_graph_def()
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    if found := sorted({node.op for node in nodes} & IN_PYTHON):
-        problem = f"the signature {name!r} calls Python ({found[0]}: tf.py_function or tf.numpy_function), which no model server can"
-        raise mistake(model, problem)
 
 
 def _make_reproducible(path: Path) -> None:

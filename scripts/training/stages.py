@@ -51,11 +51,14 @@ def train(module: str, quick: bool = False) -> None:
         stage.result = isolated("fitting.train", module, quick)
 
 
-def evaluate(module: str, environments: Mapping[str, Release | None]) -> None:
-    """Judges a model; `environments` holds the release that each serves. Raises YourTurn if it is refused; it is kept all the same."""
+def evaluate(module: str, environments: Mapping[str, Release | None], modules: list[str]) -> None:
+    """Judges a model of the release of `modules`; `environments` holds the release that each serves.
+
+    Raises YourTurn if the model is refused; its training is kept all the same.
+    """
     try:
         with console.stage("evaluate") as stage:
-            stage.result = isolated("judgement.evaluate", module, dict(environments))
+            stage.result = isolated("judgement.evaluate", module, modules, dict(environments))
     finally:
         trainings.note(module)
 

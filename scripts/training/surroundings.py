@@ -14,9 +14,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from scripts.release import identity
-from scripts.workspace import checkout
+from scripts.workspace import checkout, console
 from scripts.workspace.errors import YourTurn
 
 # Variables that reach a model file: the places of programs, libraries and devices, text, and logging. None affects a weight.
@@ -133,6 +134,34 @@ def _watch(begin: float, rooms: tuple[str, ...], arguments: tuple) -> None:
         if checkout.ignored([Path(shown)]):
             raise YourTurn(f"{caller} reads {shown}, which git ignores: no commit holds it", f"git add --force {shown}")
         raise _foreign(f"{caller} reads {shown}")
+
+
+def tell_fetches(module: str) -> None:
+    """Says, for the rest of this process, where the model file asks another computer: what comes from there has no name."""
+    logs, told = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).hostname, set()
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event not in ("socket.getaddrinfo", "socket.connect"):
+            return
+        host, who = _host(arguments[event == "socket.connect"]), _caller() or f"model/{module}.py"
+        if not host or who in told:
+            return
+        told.add(who)
+        if host != logs:  # it is told of the training, and not asked
+            console.say(f"  note       {who} asks {host}: what comes from there is no part of the release,")
+            console.say(
+                "             whose name stays if it changes; refresh() may fetch it into model/, where git holds it"
+            )
+
+    sys.addaudithook(watch)
+
+
+def _host(address: Any) -> str | None:
+    """The host of an address, if it is another than this one."""
+    host = address[0] if isinstance(address, tuple) else address
+    host = host.decode() if isinstance(host, bytes) else host
+    here = host is None or host in ("", "localhost", "::1") or host.startswith(("127.", "/", "\0"))
+    return None if here else host
 
 
 def _reads(mode: Any, flags: int) -> bool:
