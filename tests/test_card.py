@@ -87,12 +87,21 @@ def test_of_several_outputs_beside_one_truth_the_scores_are_read() -> None:
     assert tasks.read(model(), None, None) == tasks.read(model(), SCORES, None) == []
 
 
-def write(folder: Path, module: Any, predictions: Any, targets: Any, inputs: Any = None, curves: Any = None) -> str:
+def write(
+    folder: Path,
+    module: Any,
+    predictions: Any,
+    targets: Any,
+    inputs: Any = None,
+    curves: Any = None,
+    weights: Any = None,
+) -> str:
     """The card; `inputs` are of all held-out examples, or a function."""
     evaluation = {"id": "a" * 64, "passed": True, "gates": [], "metrics": {"m": 1.0}, "variants": [], "against": []}
     history = {"seconds": 1.0, "trained": curves is not None, "curves": curves or {}}
     inputs = np.arange(4000.0)[:, None] if inputs is None else inputs
-    held_out = SimpleNamespace(targets=targets, inputs=inputs if callable(inputs) else lambda which: inputs[which])
+    read = inputs if callable(inputs) else lambda which: inputs[which]
+    held_out = SimpleNamespace(targets=targets, weights=weights, inputs=read)
     card.write(folder, module, evaluation, history, predictions, held_out)
     return (folder / "card.md").read_text()
 
@@ -116,6 +125,17 @@ def test_every_kind_has_its_plots(tmp_path: Path, name: str) -> None:
     assert "not drawn" not in text
     assert "trained elsewhere" in text
     assert "![" not in (tmp_path / "summary.md").read_text()
+
+
+def test_examples_that_weigh_nothing_are_in_no_curve(tmp_path: Path) -> None:
+    """Every score is right once the wrong ones weigh nothing."""
+    labels, predictions, targets, _ = KINDS["a share of yes"]
+    right = (predictions[:, 0] > 0.5) == targets
+    assert not right.all()
+    write(tmp_path, model(labels), predictions, targets, weights=right.astype(float))
+    summary = (tmp_path / "summary.md").read_text()
+    assert "| 0.5 | 1.000 | 1.000 | 1.000 |" in summary
+    assert "weigh the examples as `weights` says; counts are of examples" in summary
 
 
 def test_pictures_are_shown_and_anything_else_is_a_row(tmp_path: Path) -> None:

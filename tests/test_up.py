@@ -95,7 +95,10 @@ def test_what_was_rolled_back_does_not_return_by_itself(served: Fork) -> None:
     assert f"  skipped    release {served.second} was rolled back in local (too steep): it comes back only" in said.err
     assert (ask(served), served.run("status", "local").code) == (2.0, 0)
     for verb in ("deploy", "verify"):
-        assert f"curl -d '{{\"instances\": [[10.0]]}}' http://localhost:{served.rest_port}/" in served.ok(verb, "local").out
+        assert (
+            f"curl -d '{{\"instances\": [[10.0]]}}' http://localhost:{served.rest_port}/"
+            in served.ok(verb, "local").out
+        )
     assert "already served" in served.ok("up").err
     assert ask(served) == 3.0
 
