@@ -29,6 +29,23 @@ TABLE = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([10], [8])
 """
     + SERVING
 )
+WORDS = """
+PREDICTIONS = "y"
+EXAMPLES = [Example(inputs={"x": [[10.0]], "word": ["a"]}, outputs={"y": [[20.0]]}, tolerance=0.001)]
+
+
+def data() -> Data:
+    x = np.array([[1.0], [2.0]], "float32")
+    return Data(train=Split(x, SLOPE * x), held_out=Split({"x": x, "word": np.array(["a", np.nan], object)}, SLOPE * x))
+
+
+def serving(network):
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x"), tf.TensorSpec([None], tf.string, name="word")])
+    def predict(x, word):
+        return {"y": network(x)}
+
+    return predict
+"""
 UNHEARD_OF = (
     '''
 
@@ -139,6 +156,7 @@ WRONG = {
         "example 1: input 'x' has rows of different lengths, and a request is a whole array: pad them",
     ),
     "example of another type": (INPUTS, '{"x": [["ten"]]}', "input 'x' holds 'ten', and the signature takes float32"),
+    "example of no number": (INPUTS, '{"x": [[np.nan]]}', "input 'x' holds NaN or infinity, which JSON has not"),
     "answer of another shape": (
         OUTPUTS,
         '{"y": np.ones([1000, 2])}',
@@ -190,6 +208,11 @@ WRONG = {
         "held_out=Split(10 * x, ",
         "held_out=Split(10 * x[:, 0], ",
         "input 'x' has the shape (2,), and",
+    ),
+    "string that is missing": (
+        LAST,
+        LAST + WORDS,
+        "input 'word' holds nan, and the signature takes strings: a client sends some for what is missing, too",
     ),
     "nested outputs": (
         ANSWER,
@@ -244,7 +267,7 @@ WRONG = {
     "process ended by itself": (
         GIVEN,
         "__import__('os')._exit(7)\n    x = np.array([[1.0]], ",
-        "model/instant.py, line 14, in data(): rehearse was ended with exit code 7",
+        "model/instant.py, line 14, in data(): check was ended with exit code 7",
     ),
     "variable that does not reach it": (
         "SLOPE = 2.0",

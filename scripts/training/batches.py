@@ -26,19 +26,14 @@ class Batch(NamedTuple):
 def read(split: Split, is_batch: Callable[[Any], bool], size: int = SIZE) -> Iterator[Batch]:
     """The batches of `split`, one at a time; `is_batch` says whether a stream's first inputs hold several examples."""
     if not is_stream(split.inputs):
-        data = whole(split)
-        yield from (Batch(*(rows(part, slice(i, i + size)) for part in data)) for i in range(0, length(data), size))
+        whole = Batch(*map(plain, (split.inputs, split.targets, split.weights)))
+        yield from (Batch(*(rows(part, slice(i, i + size)) for part in whole)) for i in range(0, length(whole), size))
         return
     stream = (_element(element) for element in _iterated(split.inputs))
     first = next(stream, None)
     if first is not None:
         stream = itertools.chain([first], stream)
         yield from stream if is_batch(first.inputs) else _gathered(stream, size)
-
-
-def whole(split: Split) -> Batch:
-    """All the examples of a split that is no stream."""
-    return Batch(*map(plain, (split.inputs, split.targets, split.weights)))
 
 
 def is_stream(value: Any) -> bool:
@@ -111,12 +106,13 @@ def rows(value: Any, index: Any) -> Any:
 
 
 def length(value: Any) -> int:
-    """How many examples. Raises ValueError where the parts differ, and names one of each length."""
+    """How many examples, also of values that are not plain yet. Raises ValueError where the parts differ, and names one of each length."""
     lengths: dict[int, str] = {}
     for name, array in _by_name(value):
-        if not array.ndim:
+        shape = array.shape if hasattr(array, "shape") else [len(array)]
+        if not len(shape):
             raise ValueError(f"{name} is one value, and not one of each example")
-        lengths.setdefault(len(array), name)
+        lengths.setdefault(int(shape[0]), name)
     if len(lengths) > 1:
         told = ", ".join(f"{name} {count}".strip() for count, name in lengths.items())
         raise ValueError(f"its arrays have different lengths: {told}")
@@ -127,8 +123,8 @@ def _by_name(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
     """The arrays of a value, each called as its author would: inputs 'age', targets."""
     if isinstance(value, Batch):
         parts = value._asdict()
-    elif isinstance(value, dict | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
+    elif isinstance(value, Mapping | tuple):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
         parts = {f"{name} {key!r}".strip(): part for key, part in items}
     else:
         if value is not None:

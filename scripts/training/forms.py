@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 LONG = 300  # characters of an error: TensorFlow's may hold whole tensors
@@ -21,6 +23,10 @@ def tensor(name: str, value: Any, dtype: str, shape: list[int | None] | None) ->
     if (whole := _constant(value, dtype)) is None:
         odd = next((leaf for leaf in leaves(value) if _constant(leaf, dtype) is None), "several types")
         raise ValueError(f"input {name!r} holds {_shown(odd)}, and the signature takes {dtype}")
+    if whole.dtype.is_floating and not np.isfinite(whole).all():
+        raise ValueError(
+            f"input {name!r} holds NaN or infinity, which JSON has not: send what is missing as a number of your own"
+        )
     return whole
 
 
@@ -62,6 +68,8 @@ def fits(leaf: Any, name: str, dtype: tf.DType) -> bool:
         return isinstance(leaf, dict if name.endswith("_bytes") else str)
     if dtype == tf.bool or isinstance(leaf, bool) or not isinstance(leaf, int | float):
         return dtype == tf.bool and isinstance(leaf, bool)
+    if not math.isfinite(leaf):
+        return False  # JSON has no such number, and NaN equals nothing
     whole = isinstance(leaf, int) or leaf.is_integer()
     return not dtype.is_integer or (whole and dtype.min <= leaf <= dtype.max)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,7 +62,7 @@ def _check_data(model: ModuleType, data: Any) -> None:
         raise mistake(model, "data() gives no training data, and there is a fit()")
     if not batches.is_stream(data.train.inputs):
         try:
-            batches.length(batches.whole(data.train))
+            batches.length(batches.Batch(data.train.inputs, data.train.targets, data.train.weights))
         except ValueError as error:
             raise mistake(model, f"its training data cannot be read: {error}") from error
 
@@ -88,11 +89,12 @@ def _check_examples(model: ModuleType, named: dict[str, Signature], functions: d
 
 
 def _try_metrics(held_out: Any, signature: Any) -> str:
-    """Calls metrics() with untrained answers. An error about their shapes is a defect; one about their values is not."""
+    """Calls metrics() with untrained answers. Its error about their shapes is a defect; one about their values is not."""
     try:
         score = scoring.score(held_out, signature.ask, EXAMPLES)
     except (ValueError, ArithmeticError) as error:
-        if re.search("shape|broadcast|dimension|inconsistent", str(error)):
+        within = any(frame.name == "metrics" for frame in traceback.extract_tb(error.__traceback__))
+        if not within or re.search("shape|broadcast|dimension|inconsistent", str(error)):
             raise
         return f"metrics() cannot judge an untrained network: {error}"
     return f"asked {score.examples} examples, untrained, and exported"

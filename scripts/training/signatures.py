@@ -119,6 +119,9 @@ def _tensor(model: ModuleType, name: str, array: np.ndarray, spec: Any) -> Any:
     if spec.dtype == tf.string:
         if array.dtype.kind not in "OSU":
             raise mistake(model, f"input {name!r} is {array.dtype}, and the signature takes strings")
+        if odd := [one for one in array.flat if not isinstance(one, str | bytes)]:
+            problem = f"input {name!r} holds {odd[0]!r}, and the signature takes strings: a client sends some for what is missing, too"
+            raise mistake(model, problem)
         tensor = tf.constant(array.tolist(), tf.string, shape=array.shape)
     else:
         tensor = tf.constant(_cast(model, name, array, spec.dtype.as_numpy_dtype))
