@@ -75,6 +75,7 @@ def test_refuses(fork: Fork, defect: str) -> None:
     assert result.err.splitlines()[-2] == f"error: {message}"
     assert result.err.splitlines()[-1].startswith("  next: ")
     assert not (fork.root / "build/instant/history.json").exists()
+    assert not (fork.root / "build/instant/backup").exists()
 
 
 def test_an_unknown_model_is_refused_with_the_nearest(fork: Fork) -> None:

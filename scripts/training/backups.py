@@ -34,6 +34,10 @@ def kept(module: str) -> Generator[Any]:
     note.start()
     try:
         yield callback
+    except Exception:
+        if not _is_there(folder):  # a mistake in fit(), which is mended before the next
+            files.remove(folder.parent)
+        raise
     finally:
         note.cancel()
     files.remove(folder.parent)
@@ -42,16 +46,18 @@ def kept(module: str) -> Generator[Any]:
 def _say_why_anew(module: str, folder: Path) -> None:
     """What keeps a training from going on where one that was ended had come to."""
     others = [path for path in folder.parent.glob("*") if path != folder]
-    if (folder / "why").exists() and not (folder / "keras/training_metadata.json").exists():
-        console.say(f"  train      {module}: begins anew, since what was ended left no backup: {_read(folder)}")
+    if (folder / "why").exists() and not _is_there(folder):
+        console.say(
+            f"  train      {module}: begins anew, since what was ended left no backup: {(folder / 'why').read_text()}"
+        )
     elif others and not folder.exists():
         console.say(f"  train      {module}: begins anew: what was ended was of other code or data")
     for path in others:
         files.remove(path)
 
 
-def _read(folder: Path) -> str:
-    return (folder / "why").read_text()
+def _is_there(folder: Path) -> bool:
+    return (folder / "keras/training_metadata.json").exists()
 
 
 class Backup(keras.callbacks.BackupAndRestore):
