@@ -150,7 +150,7 @@ def tell_fetches(module: str) -> None:
         if host != logs:  # it is told of the training, and not asked
             console.say(f"  note       {who} asks {host}: what comes from there is no part of the release,")
             console.say(
-                "             whose name stays if it changes; refresh() may fetch it into model/, where git holds it"
+                "             whose name stays if it changes: name it in SOURCES, or have refresh() bring it into model/"
             )
 
     sys.addaudithook(watch)
