@@ -159,9 +159,8 @@ def tell_fetches(module: str) -> None:
 def _host(address: Any) -> str | None:
     """The host of an address, if it is another than this one."""
     host = address[0] if isinstance(address, tuple) else address
-    host = host.decode() if isinstance(host, bytes) else host
-    here = host is None or host in ("", "localhost", "::1") or host.startswith(("127.", "/", "\0"))
-    return None if here else host
+    host = os.fsdecode(host) if isinstance(host, str | bytes) else ""  # a socket of the kernel has numbers in its place
+    return None if host in ("", "localhost", "::1") or host.startswith(("127.", "/", "\0")) else host
 
 
 def _reads(mode: Any, flags: int) -> bool:
