@@ -30,6 +30,9 @@ def missing(error: BaseException | None) -> str | None:
 
 def told(error: BaseException) -> YourTurn | None:
     """The error as the model file's own, if its traceback passes through model/, in this process or in one that it came from."""
+    if isinstance(error, SyntaxError) and os.path.relpath(error.filename or "").startswith("model/"):
+        file = os.path.relpath(error.filename or "")
+        return YourTurn(f"{file}, line {error.lineno}: {error.msg}", f"edit {file}, then the same command again")
     text = "".join(traceback.format_exception(error))
     frames = [match for match in FRAME.finditer(text) if match[1] != "model/__init__.py"]
     if not frames:
