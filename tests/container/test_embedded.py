@@ -27,10 +27,8 @@ def released(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFacto
 
 def test_answers_reloads_and_ends_when_it_is_told(released: Fork, engine: docker.DockerClient) -> None:
     """Under production's restrictions: read-only, without capabilities, as a numeric user."""
-    release, image = (
-        Release(released.root, released.read("build/release/release.json")),
-        released.read("build/image.json")["id"],
-    )
+    release = Release(released.root, released.read("build/release/release.json"))
+    image = released.read("build/image.json")["id"]
     assert engine.images.get(image).attrs["Config"]["User"] == "65532:65532"
     with started(image) as (container, endpoint):
         wait_until_ready(container, endpoint, release)
