@@ -160,10 +160,13 @@ def note(release: Release) -> dict[str, Any]:
         note = json.loads(NOTE.read_text())
     except (OSError, ValueError):
         note = {}
+    built = list(note.get("images", []))
     if (
         note.get("release") != release.id
         or note.get("reference") != reference(release)
         or note.get("volume") != has_volume()
+        or not built
+        or platforms.named() not in ([], built)
     ):
         raise YourTurn(f"release {release.name} has no image as {reference(release)}", "./pipeline image")
     return note

@@ -7,8 +7,13 @@ FOREIGN = "exec format error"  # the kernel's words for a program of another arc
 
 
 def chosen() -> list[str]:
-    """As Kubernetes names them in kubernetes.io/arch: those of the settings, else the engine's own."""
-    return [platform.partition("/")[2] for platform in settings.read().platforms] or [here()]
+    """Those of the settings, else the engine's own."""
+    return named() or [here()]
+
+
+def named() -> list[str]:
+    """Those of the settings, as Kubernetes names them in kubernetes.io/arch; none where the engine's own is meant."""
+    return [platform.partition("/")[2] for platform in settings.read().platforms]
 
 
 def here() -> str:

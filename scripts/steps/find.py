@@ -8,7 +8,7 @@ import contextlib
 
 from scripts.github import attestations
 from scripts.ledger import overlays, promotion
-from scripts.release import engine, identity, images, releases
+from scripts.release import engine, identity, images, platforms, releases
 from scripts.release.releases import Release
 from scripts.workspace import actions, console, files, remote, settings
 from scripts.workspace.errors import YourTurn
@@ -47,7 +47,7 @@ def _find(wanted: str) -> tuple[Release | None, str]:
     release = _in_ledger(wanted)
     if not release or release.image != (name, digest):
         return None, "is in the registry, but as that in no ledger"
-    if missing := {platform.partition("/")[2] for platform in settings.read().platforms} - set(release.architectures):
+    if missing := set(platforms.named()) - set(release.architectures):
         return None, f"is in the registry, but not for {' and '.join(sorted(missing))}"
     try:
         attestations.check(release)

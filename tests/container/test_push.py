@@ -222,6 +222,8 @@ def test_one_digest_for_two_architectures(two: Fork, engine: docker.DockerClient
     two.ok("promote", "dev")
     assert "values: [amd64, arm64]" in (two.root / "k8s/overlays/dev/architectures.yaml").read_text()
     assert not any(platforms.can_run(image) for image in note["images"].values())
+    two.edit("pyproject.toml", '["linux/amd64", "linux/arm64"]', '["linux/arm64"]')
+    assert "has no image as 127.0.0.1:" in two.run("push").err, "of other architectures than the settings say now"
 
 
 def test_a_candidate_is_judged_against_the_models_of_the_image(
