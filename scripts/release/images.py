@@ -87,8 +87,12 @@ def _tell_cards(release: Release, words: str) -> None:
             files.write(card, "\n".join([*lines, *([f"{CARD} {words}."] if words else []), ""]))
 
 
-def find_base(architecture: str) -> None:
-    """Pulls or builds the base image unless it is here. Raises YourTurn if it is not available, or is for another architecture."""
+def find_base(architecture: str | None = None) -> None:
+    """Pulls or builds the base image, for the engine's own architecture if none is named, unless it is here.
+
+    Raises YourTurn if it is not available, or is for another architecture.
+    """
+    architecture = architecture or platforms.here()
     name = base(architecture)
     if embedded.is_chosen() and name == embedded.image(architecture) and not engine.find(name):
         console.say(f"  {name}: built once for this server, in minutes")
