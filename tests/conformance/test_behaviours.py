@@ -30,7 +30,7 @@ RECORDED = json.loads((FOLDER / "behaviours.json").read_text())
 
 @pytest.fixture(autouse=True)
 def only_the_embedded_server(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("endpoint", None):
+    if request.config.getoption("endpoint", None) or request.config.getoption("serving_image"):
         pytest.skip("these tests start the server themselves")
 
 
