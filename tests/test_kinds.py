@@ -3,11 +3,13 @@
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.fork import ROOT, Fork, in_process
 from tests.support.kept import kept
+from tests.support.shapes import refused_by_name
 
 pytestmark = pytest.mark.timeout(900)  # seconds: the first test trains them all, however busy the machine
 
@@ -72,6 +74,12 @@ def test_an_export_of_each_in_another_folder_has_the_same_bytes_again(kinds: For
     for document in (before, after):  # TensorFlow names a table that is read from a file by that file's path
         document["models"].pop(KINDS.index("codes"))
     assert after == before
+
+
+def test_each_refuses_what_its_signature_does_not_take(kinds: Fork) -> None:
+    """Those that were trained elsewhere, too."""
+    found = refused_by_name((kinds.root / "build/release").glob("models/*/*"))
+    assert {Path(answer.model).parent.name for answer in found} == set(KINDS)
 
 
 def test_judged_again_beside_itself_deployed_and_rolled_back(kinds: Fork) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from scripts.training import answers, graphs, models, networks, signatures
+from scripts.training import answers, graphs, guards, models, networks, signatures
 from scripts.training.signatures import DEFAULT, Signature
 from scripts.workspace import files
 
@@ -74,7 +74,7 @@ def traced(model: ModuleType, form: Form) -> dict[str, Any]:
 
 
 def save(model: ModuleType, form: Form, target: Path) -> None:
-    """Writes a SavedModel, the same bytes each time, with only the variables, tables and files that its signatures need.
+    """Writes a SavedModel, the same bytes each time, with only the variables, tables and files that its signatures need, and guarded.
 
     A large one is written in shards: a change of one variable leaves the other shards, and their layers in the registry, as they were.
     """
@@ -87,6 +87,7 @@ def save(model: ModuleType, form: Form, target: Path) -> None:
         shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
         options = tf.saved_model.SaveOptions(experimental_sharding_callback=shards)
     tf.saved_model.save(root, str(target), signatures=concrete, options=options)
+    guards.fence(target)
     _make_reproducible(target / "fingerprint.pb")
 
 

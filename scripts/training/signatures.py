@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from scripts.training import batches
+from scripts.training import batches, guards
 from scripts.training.faults import mistake
 
 DEFAULT = "serving_default"
@@ -45,12 +45,13 @@ class Signature:
         return next((size for size in sizes if size), batches.SIZE)
 
     def traced(self, python: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-        """`python` as a tf.function with the inputs of this signature, by their names and in their order."""
+        """`python` as a tf.function with the inputs of this signature, by name and in order, each checked before it is read."""
         specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in self.inputs.items()]
 
         @tf.function(input_signature=specs)
         def served(*tensors):
-            return python(dict(zip(self.inputs, tensors, strict=True)))
+            named = zip(self.inputs.items(), tensors, strict=True)
+            return python({name: guards.checked(name, tensor, spec) for (name, spec), tensor in named})
 
         return served
 

@@ -1,0 +1,66 @@
+"""What an export does so that no request ends its server: an input of another shape is refused in the graph, before anything reads it.
+
+TensorFlow Serving feeds what it is sent, of whatever shape. Nearly every operation checks for itself, and the answer is an error.
+The operations of RANKS do not with oneDNN's kernels, which TensorFlow has on by default: an input of another rank ends the process.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+# Found by feeding 24 shapes, from a scalar to nine dimensions and without elements, to 46 operations of TensorFlow 2.20.
+RANKS = {"Conv2D": 4, "DepthwiseConv2dNative": 4, "Conv3D": 5, "MaxPool3D": 5}
+ABSORBED = "Pad"  # oneDNN makes it a part of the convolution behind it, and drops its check
+
+
+def checked(name: str, tensor: Any, spec: tf.TensorSpec) -> Any:
+    """The input `name` of a signature, once it is of its rank and fixed dimensions; those that are None stay free.
+
+    One operation, which copies nothing. No optimiser takes it out, as it would a comparison with the shape that the graph declares.
+    """
+    return tensor if spec.shape.rank is None else tf.ensure_shape(tensor, spec.shape, name=f"input_{name}")
+
+
+def fence(folder: Path) -> None:
+    """Puts a check of the rank before each operation of RANKS in the SavedModel `folder`, whatever the tensor before it comes from.
+
+    The signature's check does not reach all of them: its rank may be open, and an image that is decoded has the rank that its file says.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # ty: ignore[missing-module-member]
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    path = folder / "saved_model.pb"
+    saved = SavedModel.FromString(path.read_bytes())
+    graphs = [meta.graph_def for meta in saved.meta_graphs]
+    functions = [function.node_def for graph in graphs for function in graph.library.function]
+    fenced = [_fence(graph.node, "") for graph in graphs] + [_fence(nodes, ":output:0") for nodes in functions]
+    if any(fenced):
+        path.write_bytes(saved.SerializeToString(deterministic=True))
+        fingerprinting_utils.write_fingerprint(str(folder))
+
+
+def _fence(nodes: Any, suffix: str) -> int:
+    """Fences the operations of one graph, in which `suffix` is how the output of an operation is named; returns how many."""
+    producers = {node.name: node for node in nodes}
+    found = [node for node in nodes if node.op in RANKS]
+    for node in found:
+        reader = node
+        while (producer := producers.get(reader.input[0].partition(":")[0])) is not None and producer.op == ABSORBED:
+            reader = producer
+        check = nodes.add(name=_free(f"{node.name}/rank", producers), op="EnsureShape", input=[reader.input[0]])
+        check.attr["T"].type = node.attr["T"].type
+        check.attr["shape"].shape.CopyFrom(tf.TensorShape([None] * RANKS[node.op]).as_proto())
+        check.device = reader.device
+        reader.input[0] = f"{check.name}{suffix}"
+        producers[check.name] = check
+    return len(found)
+
+
+def _free(name: str, taken: Any) -> str:
+    """A name of no other node."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+    return next(one for one in names if one not in taken)
