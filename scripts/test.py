@@ -1,7 +1,10 @@
 """Runs the test suite, the whole of it in three processes; arguments go on to pytest"""
 
+import argparse
 import subprocess
 import sys
+
+from scripts.release import images
 
 NEEDS = "dev"
 PASSES_ON = True  # unknown options are pytest's
@@ -9,8 +12,22 @@ PASSES_ON = True  # unknown options are pytest's
 
 # Three processes: two train while one waits for a cluster. Parts begin in the order of tests/conftest.py, the longest first.
 WHOLE = ["--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder"]
+OF_THE_SERVER = ["tests/conformance", "tests/container", "tests/cluster/test_deploy.py::test_there_and_back"]
 
 
-def run(rest: list[str]) -> int:
-    chosen = any(not argument.startswith("-") for argument in rest)
-    return subprocess.run([sys.executable, "-m", "pytest", *([] if chosen else WHOLE), *rest]).returncode and 1
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--serving-image",
+        metavar="IMAGE",
+        nargs="?",
+        const="",
+        help="on this image of TensorFlow Serving, or on the one that serving/Dockerfile names: its conformance, containers and a rollout",
+    )
+
+
+def run(rest: list[str], serving_image: str | None) -> int:
+    chosen = [argument for argument in rest if not argument.startswith("-")]
+    more = [] if chosen else WHOLE
+    if serving_image is not None:
+        more = [f"--serving-image={serving_image or images.base()}", *([] if chosen else OF_THE_SERVER)]
+    return subprocess.run([sys.executable, "-m", "pytest", *more, *rest]).returncode and 1

@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--registry", help="HOST[:PORT], to which this machine pushes and from which that cluster pulls")
     parser.addoption("--cycles", type=int, default=4, help="how many deployments the storm of tests/cluster has")
     parser.addoption("--seed", type=int, help="of its faults, so that it happens again")
+    parser.addoption(
+        "--serving-image", metavar="IMAGE", help="the server's image below every release that is built here"
+    )
     parser.addoption("--image", help="the image that tests/container tests, in place of one built for them")
     parser.addoption("--models", help="the engine's volume to mount at /models, where they are not in that image")
 
@@ -67,6 +70,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_configure(config: pytest.Config) -> None:
     # Whatever starts the tests in the background may have them ignore Ctrl-C, which all their processes would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if image := config.getoption("--serving-image"):
+        os.environ["SERVING_IMAGE"] = image
     _fork.start_forkserver()
 
 

@@ -15,7 +15,20 @@ from tests.support.fork import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
-NAMES = {"ci", "release", "deploy", "promote", "rollback", "drift", "security", "retrain", "preview", "block", "board"}
+NAMES = {
+    "ci",
+    "release",
+    "deploy",
+    "promote",
+    "rollback",
+    "drift",
+    "security",
+    "retrain",
+    "preview",
+    "block",
+    "board",
+    "server",
+}
 SWITCH = {"drift": "DRIFT", "security": "SECURITY", "retrain": "RETRAIN", "preview": "PREVIEW"}
 PIN = re.compile(r"^\s*(?:- )?uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$")
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
