@@ -105,11 +105,7 @@ def test_each_model_here_refuses_what_its_signature_does_not_take(tmp_path: Path
 
 def test_a_free_dimension_stays_free(exports: list[Path]) -> None:
     (picture,) = [folder for folder in exports if folder.parent.name == "open rank"]
-    assert [answer.shape for answer in asked([picture]) if not answer.error] == [
-        [1, 8, 8, 1],
-        [0, 8, 8, 1],
-        [1, 8, 8, 3],
-    ]
+    assert [answer.shape for answer in asked([picture]) if not answer.error] == [[1, 8, 8, 1], [0, 8, 8, 1]]
 
 
 def test_the_answer_is_400_and_names_the_input(exports: list[Path], tmp_path: Path) -> None:
