@@ -219,7 +219,7 @@ def test_new_data_is_a_patch_and_a_new_release(fork: Fork) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "said"),
-    [(["pass"], "refresh    nothing changed"), ([], "skipped    no model defines refresh()")],
+    [(["pass"], "refresh    nothing changed"), ([], "skipped    no model has SOURCES or refresh()")],
     ids=["the same data", "no refresh"],
 )
 def test_without_new_data_nothing_is_proposed(fork: Fork, lines: list[str], said: str) -> None:
