@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -70,6 +71,16 @@ def resources(graphs: Iterable[Any]) -> list[Any]:
 
 
 _KINDS = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
+
+
+def forget_folder(nodes: Any) -> bool:
+    """Takes the path of this checkout out of the names that TensorFlow gives to tables read from a file; returns whether it found any."""
+    here, found = f"{os.getcwd()}/".encode(), False
+    for node in nodes:
+        name = node.attr["shared_name"].s if "shared_name" in node.attr else b""
+        if here in name:
+            node.attr["shared_name"].s, found = name.replace(here, b""), True
+    return found
 
 
 def _handle(thing: Any) -> Any:

@@ -7,7 +7,6 @@ The operations of RANKS do not with oneDNN's kernels, which TensorFlow has on by
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -25,26 +24,12 @@ def checked(name: str, tensor: Any, spec: tf.TensorSpec) -> Any:
     return tensor if spec.shape.rank is None else tf.ensure_shape(tensor, spec.shape, name=f"input_{name}")
 
 
-def fence(folder: Path) -> None:
-    """Puts a check of the rank before each operation of RANKS in the SavedModel `folder`, whatever the tensor before it comes from.
+def fence(nodes: Any, suffix: str) -> bool:
+    """Puts a check of the rank before each operation of RANKS, whatever the tensor before it comes from; returns whether there is any.
 
     The signature's check does not reach all of them: its rank may be open, and an image that is decoded has the rank that its file says.
+    `nodes` are those of one graph, in which `suffix` is how the output of an operation is named.
     """
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # ty: ignore[missing-module-member]
-    from tensorflow.python.saved_model import fingerprinting_utils
-
-    path = folder / "saved_model.pb"
-    saved = SavedModel.FromString(path.read_bytes())
-    graphs = [meta.graph_def for meta in saved.meta_graphs]
-    functions = [function.node_def for graph in graphs for function in graph.library.function]
-    fenced = [_fence(graph.node, "") for graph in graphs] + [_fence(nodes, ":output:0") for nodes in functions]
-    if any(fenced):
-        path.write_bytes(saved.SerializeToString(deterministic=True))
-        fingerprinting_utils.write_fingerprint(str(folder))
-
-
-def _fence(nodes: Any, suffix: str) -> int:
-    """Fences the operations of one graph, in which `suffix` is how the output of an operation is named; returns how many."""
     producers = {node.name: node for node in nodes}
     found = [node for node in nodes if node.op in RANKS]
     for node in found:
@@ -57,7 +42,7 @@ def _fence(nodes: Any, suffix: str) -> int:
         check.device = reader.device
         reader.input[0] = f"{check.name}{suffix}"
         producers[check.name] = check
-    return len(found)
+    return bool(found)
 
 
 def _free(name: str, taken: Any) -> str:

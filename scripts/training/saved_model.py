@@ -87,8 +87,23 @@ def save(model: ModuleType, form: Form, target: Path) -> None:
         shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=SHARD)
         options = tf.saved_model.SaveOptions(experimental_sharding_callback=shards)
     tf.saved_model.save(root, str(target), signatures=concrete, options=options)
-    guards.fence(target)
+    _rewrite(target)
     _make_reproducible(target / "fingerprint.pb")
+
+
+def _rewrite(folder: Path) -> None:
+    """Guards what could end a server, and forgets in which folder the export was made: both only in the graphs as they are written."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # ty: ignore[missing-module-member]
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    path = folder / "saved_model.pb"
+    saved = SavedModel.FromString(path.read_bytes())
+    written = [meta.graph_def for meta in saved.meta_graphs]
+    parts = [(graph.node, "") for graph in written]
+    parts += [(function.node_def, ":output:0") for graph in written for function in graph.library.function]
+    if any([guards.fence(nodes, suffix) | graphs.forget_folder(nodes) for nodes, suffix in parts]):
+        path.write_bytes(saved.SerializeToString(deterministic=True))
+        fingerprinting_utils.write_fingerprint(str(folder))
 
 
 def _variables(functions: Any, order: list[Any]) -> list[Any]:

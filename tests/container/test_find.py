@@ -6,9 +6,9 @@ from typing import Any
 from tests.support.fork import run_verb
 from tests.workflows.act import GitHub
 
-from .test_push import base, built
+from .test_push import base, built, released
 
-__all__ = ["base", "built"]
+__all__ = ["base", "built", "released"]
 
 
 def test_only_what_a_ledger_knows_and_the_registry_has_and_is_attested(built, registry, tmp_path) -> None:
