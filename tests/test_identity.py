@@ -105,6 +105,7 @@ def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:
     inside = {name for name in parts.weights | parts.judging if name.startswith("scripts/")}
     code = (
         "import os, sys, scripts.training.fitting, scripts.training.judgement, scripts.training.exporting;"
+        "import scripts.training.backups;"  # fitting imports it where it trains
         "print(*[os.path.relpath(m.__file__) for name, m in sys.modules.items() if name.startswith('scripts.training')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

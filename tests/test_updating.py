@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fork import INSTANT, ROOT, Fork
+from tests.support.fork import FIRST, INSTANT, ROOT, Fork
 from tests.support.ports import free_ports
 from tests.test_promote import release
 
@@ -27,7 +27,7 @@ MOVED = "scripts/_fork.py"  # where the older version has scripts/github/fork.py
 def checkout(root: Path) -> Fork:
     """What Fork does, around a checkout that is there already."""
     fork = object.__new__(Fork)
-    fork.root, (fork.rest_port, fork.grpc_port) = root, free_ports()
+    fork.root, fork.seconds, (fork.rest_port, fork.grpc_port) = root, FIRST, free_ports()
     (root / ".venv").symlink_to(ROOT / ".venv")
     for key, value in (("name", "fork"), ("email", "fork@example.com")):
         fork.git("config", f"user.{key}", value)

@@ -58,7 +58,7 @@ def test_a_defect_of_the_release(served: Environment, releases: dict[str, Releas
 def test_a_pod_that_does_not_fit_the_node(served: Environment, releases: dict[str, Release]):
     served.patch("greed", template=container(resources={"requests": {"cpu": "900"}, "limits": {"cpu": "900"}}))
     returned(served, releases["two"], "does not fit: 0/1 nodes are available: 1 Insufficient cpu", releases["one"])
-    assert "900" not in served.fork.git("show", f"HEAD:{OVERLAY}/kustomization.yaml")
+    assert "greed" not in served.fork.git("show", f"HEAD:{OVERLAY}/kustomization.yaml")
 
 
 def test_an_image_by_tag_in_a_second_container_is_refused_by_admission(

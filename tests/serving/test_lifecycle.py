@@ -177,7 +177,7 @@ def test_port_in_use(serve, install, taken) -> None:
         command = [*first.command, f"--port={flags[0]}", f"--rest_api_port={flags[1]}"]
         second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 255
-    assert f"is in use by another process: stop it, or give another port by --{taken}" in second.stderr
+    assert f"is in use by another process: stop it, or give another port by --{taken}" in second.stdout
     assert second.stderr.count("\n") <= 3
 
 
