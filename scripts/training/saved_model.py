@@ -101,7 +101,8 @@ def _rewrite(folder: Path) -> None:
     written = [meta.graph_def for meta in saved.meta_graphs]
     parts = [(graph.node, "") for graph in written]
     parts += [(function.node_def, ":output:0") for graph in written for function in graph.library.function]
-    if any([guards.fence(nodes, suffix) | graphs.forget_folder(nodes) for nodes, suffix in parts]):
+    changed = [guards.fence(nodes, suffix) | graphs.forget_folder(nodes) for nodes, suffix in parts]
+    if any(changed):
         path.write_bytes(saved.SerializeToString(deterministic=True))
         fingerprinting_utils.write_fingerprint(str(folder))
 
