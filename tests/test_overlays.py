@@ -4,6 +4,7 @@ import http.server
 import itertools
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -129,7 +130,9 @@ def test_the_deployment_keeps_what_a_safe_rollout_needs() -> None:
     spec, pod = deployment["spec"], deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert pod["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"] + 30
+    assert pod["shareProcessNamespace"]  # or SIGTERM ends nothing
+    (seconds,) = re.findall(r"^sleep (\d+) ", container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + 30
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] < spec["progressDeadlineSeconds"]
     assert container["securityContext"]["readOnlyRootFilesystem"]

@@ -23,10 +23,10 @@ from docker.models.containers import Container
 from scripts.environments import node as nodes
 from scripts.environments.node import REGISTRY
 from tests.conftest import requires
-from tests.support.fork import ROOT, Fork
+from tests.support.fork import INSTANT, ROOT, Fork
 
 from .environment import Environment, deployer
-from .releases import broken, publish
+from .releases import ANSWER, LONG, broken, publish
 
 OWNER = "pipeline.tests.pid"  # the label that says which process a container belongs to
 
@@ -134,7 +134,7 @@ def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: py
     fork = Fork(tmp_path_factory.mktemp("releases") / "fork")
     made = {}
     for name, slope in (("one", "2.0"), ("two", "3.0")):
-        made[name] = publish(cluster.registry, fork, SLOPE=slope)
+        made[name] = publish(cluster.registry, fork, INSTANT.replace(ANSWER, LONG + ANSWER), SLOPE=slope)
     wrong = json.loads(json.dumps(made["two"]))
     wrong["id"] = "3" * 64
     wrong["models"][0]["examples"][0]["outputs"] = {"y": [[31.0]]}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +55,15 @@ class Environment:
         assert result.code == 1, result.err
         return result.err.partition("error: ")[2]
 
-    def promote(self, release: dict[str, Any]) -> None:
+    def promote(self, release: dict[str, Any], *flags: str) -> None:
         folder = self.fork.root / "build/release"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "release.json").write_text(json.dumps(release))
-        self.ok("promote", "dev")
+        self.ok("promote", "dev", *flags)
 
     def promote_again(self, release: dict[str, Any]) -> None:
         """One that was rolled back before comes back with a reason only."""
-        self.promote(release)
-        self.ok("promote", "dev", "--from", "candidate", "--reason", "again")
+        self.promote(release, "--from", "candidate", "--reason", "again")
 
     def deploy(self, release: dict[str, Any]) -> Result:
         self.promote(release)
@@ -95,7 +95,7 @@ class Environment:
 
     @contextmanager
     def load(self, model: str = "instant", per_second: int = 25) -> Iterator["Load"]:
-        """Two clients by REST and two by gRPC on the Service, in the network of the node; counted when the block ends."""
+        """Clients of each kind by REST and by gRPC on the Service, in the network of the node; counted when the block ends."""
         host = self.get("service/serving")["spec"]["clusterIP"]
         load = Load()
         command = [
@@ -105,8 +105,6 @@ class Environment:
             "tests.cluster.load",
             host,
             model,
-            "2",
-            "2",
             str(per_second),
         ]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -116,8 +114,13 @@ class Environment:
             process.terminate()
             out, err = process.communicate()
         assert process.returncode == 0, err
-        counted = json.loads(out)
-        load.rest, load.grpc, load.failures = counted["rest"], counted["grpc"], counted["failures"]
+        for key, value in json.loads(out).items():
+            setattr(load, key, value)
+
+    def leaving(self) -> dict[str, datetime]:
+        """When each pod that is terminating would be killed."""
+        found = [pod["metadata"] for pod in self.get("pods")["items"]]
+        return {m["name"]: datetime.fromisoformat(m["deletionTimestamp"]) for m in found if "deletionTimestamp" in m}
 
     def serves(self, release: dict[str, Any]) -> None:
         """Git, the cluster and the answers agree on `release`, and `status` says so."""
@@ -133,6 +136,8 @@ class Load:
     rest: dict[str, int] = field(default_factory=dict)
     grpc: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)  # lost by clients that keep their connection and do not ask again
+    last: dict[str, float] = field(default_factory=dict)  # the time at which each answer was given last
 
     @property
     def total(self) -> int:

@@ -10,6 +10,14 @@ import docker
 
 from tests.support.fork import INSTANT, Fork
 
+ANSWER = '        return {"y": network(x)}\n'
+# An answer to x takes x rounds of computing.
+LONG = """\
+        rounds = tf.while_loop(lambda n: n < tf.reduce_max(x), lambda n: [n + 1.0], [0.0])
+        with tf.control_dependencies(rounds):
+            x = tf.identity(x)
+"""
+
 
 def publish(registry: str, fork: Fork, text: str = INSTANT, **replaced: str) -> dict[str, Any]:
     """A release of the fork with `text` as its model, as an image in the registry. Returns its release.json.

@@ -8,12 +8,11 @@ from tests.support.fork import INSTANT, Fork
 
 from .conftest import Cluster
 from .environment import Environment, label
-from .releases import publish
+from .releases import ANSWER, publish
 from .test_disturbances import until
 
 Release = dict[str, Any]
 BOUNDS = "steps = [50], minutes = 0.05, requests = 20, errors = 0.5, slower = 5"
-ANSWER = '        return {"y": network(x)}\n'
 WORSE = {
     "errs for 2 %": "        tf.debugging.assert_none_equal(x, 7.0)\n",
     "is slow": """\
