@@ -74,7 +74,7 @@ def test_a_row_of_them_under_load(dev: Environment, releases: dict[str, Release]
     """No request fails, each answer is right for the version that gave it, and a pod ends before it would be killed.
 
     A client that keeps its connection and does not ask again loses one request at most at each pod that goes. docs/clients.md has what this
-    prints: `./pipeline test tests/cluster/test_deploy.py -k row -s --cycles 30`.
+    prints: `./pipeline test tests/cluster/test_deploy.py -k row -s --cycles 10`.
     """
     one, two = releases["one"], releases["two"]
     switches = 1 + pytestconfig.getoption("cycles")
