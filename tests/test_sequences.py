@@ -98,15 +98,15 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(kill=kills)
     def deploy(self, kill: int | None) -> None:
-        code = self.act("deploy", kill)
+        code, said = self.act("deploy", kill), self.output()
         after = self.after()
         if code == 0:
-            assert after["running"] == after["ledger"] or after["ledger"] is None, self.output()
+            assert after["running"] == after["ledger"] or after["ledger"] is None, said
             name = (after["ledger"] or "").partition("-")[2]
-            assert name not in self.before["left"] or self.before["because"], self.output()
+            assert name not in self.before["left"] or self.before["because"], said
             assert name not in after["left"]
         if self.before["ledger"] and self.before["ledger"].endswith(BAD) and code == 1:
-            assert after["running"] != self.before["ledger"] or "no other release" in self.output()
+            assert after["running"] != self.before["ledger"] or "no other release" in said
 
     @rule(kill=kills)
     def roll_back(self, kill: int | None) -> None:
