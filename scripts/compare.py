@@ -33,6 +33,8 @@ def run(model: list[str] | None, which: list[str], json: str | None) -> int:
         raise YourTurn("no training was judged in this checkout yet", "./pipeline train && ./pipeline evaluate")
     for module in dict.fromkeys(record["module"] for record in chosen):
         _show([record for record in chosen if record["module"] == module])
+    if any(record["dirty"] for record in chosen):
+        console.say("*: with changes that no commit holds")
     return 0
 
 

@@ -36,26 +36,23 @@ def run(model: list[str] | None, update: list[str] | None, sample: bool, prune: 
     if prune is not None:
         _prune(prune)
     if not declared:
-        console.say("  skipped    no model names SOURCES")
+        console.say("  skipped    no model of the release names SOURCES; --model asks for another one")
         return 0
     for name in update or []:
         if name not in declared:
             raise YourTurn(
                 f"no model names a source {name!r}{settings.did_you_mean(name, declared)}", "name one of these"
             )
+    noted = {}
     if update is not None:
-        _update({name: source for name, source in declared.items() if name in update or not update})
+        noted = fetching.update({name: source for name, source in declared.items() if name in update or not update})
+    for name, what in noted.items():
+        console.say(f"  noted      {name}: {what}")
     with console.stage("fetch") as stage:
         stage.result = fetching.sample(declared) if sample else fetching.fetch(declared)
-    return 0
-
-
-def _update(chosen: dict[str, sources.Declared]) -> None:
-    changed = fetching.update(chosen)
-    for name, is_new in changed.items():
-        console.say(f"  noted      {name}: {'changed' if is_new else 'as it was'}")
-    if any(changed.values()):
+    if set(noted.values()) - {fetching.AS_IT_WAS}:
         console.say(f"next: git add {LOCK}, and commit it: other data are another release")
+    return 0
 
 
 def _prune(gigabytes: float) -> None:

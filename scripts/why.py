@@ -44,7 +44,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from (("canary", saw) for saw in found["canary"])
     yield "image", "@".join(found["image"].values()) if found["image"] else "in no registry"
     yield "registry", _attached(found["attached"])
-    yield "made of", _commit(found["commit"])
+    yield "made of", _commit(found["commit"]) + ", with changes that no commit holds" * found["dirty"]
     yield from _listed("commits", found["commits"], f"since release {found['before']}" if found["before"] else "")
     for model in found["models"]:
         yield model["name"][:10], ", ".join(map(_metric, model["metrics"])) or "no metrics"

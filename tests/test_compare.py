@@ -8,6 +8,8 @@ from tests.support.fork import Fork
 def test_trainings_of_two_branches_with_what_was_changed(fork: Fork) -> None:
     assert "no training was judged" in fork.run("compare").err
     fork.release()
+    (fork.root / "notes.txt").write_text("of no model\n")
+    fork.ok("evaluate")  # the training stays that of its commit
     fork.git("checkout", "-q", "-b", "steeper")
     fork.write_model(SLOPE="3.0")
     for verb in ("train", "evaluate"):

@@ -72,11 +72,14 @@ def test_a_model_is_trained_on_what_was_noted(fork: Fork, server: Web) -> None:
     shutil.rmtree(fork.cache)
     os.environ["XDG_CACHE_HOME"] = str(fork.cache)
     try:
-        assert "fetch      1 of 1 files, 2.9 MiB" in fork.ok("train").err  # which brings what it lacks
+        assert "fetch      1 of 1 file, 2.9 MiB" in fork.ok("train").err  # which brings what it lacks
     finally:
         del os.environ["XDG_CACHE_HOME"]
     shown = fork.root / "build/sources/numbers.csv"
     assert shown.read_bytes() == DATA and not stat.S_IMODE(shown.stat().st_mode) & 0o222
+    shown.unlink()
+    shown.write_text("as an editor leaves it")
+    assert fetch(fork).code == 0 and shown.read_bytes() == DATA
 
 
 def test_content_decides_and_not_its_place(fork: Fork, server: Web) -> None:
@@ -93,7 +96,7 @@ def test_content_decides_and_not_its_place(fork: Fork, server: Web) -> None:
 def test_what_is_there_is_not_brought_again(fork: Fork, server: Web) -> None:
     note(fork, server.url("numbers.csv"))
     server.sent.clear()
-    assert "1 files, all there" in fetch(fork).err
+    assert "1 file, all there" in fetch(fork).err
     server.files["same.csv"] = DATA
     fork.write_model(model(server.url("same.csv")))
     assert fetch(fork).code == 0 and server.sent == []
@@ -177,7 +180,7 @@ def test_prune_removes_what_this_checkout_does_not_use(fork: Fork, server: Web) 
     server.files["numbers.csv"] = DATA + b"3.0\n"
     assert fetch(fork, "--update").code == 0
     assert "pruned     1 files; 0.0 GB are left" in fetch(fork, "--prune", "0").err
-    assert "1 files, all there" in fetch(fork).err
+    assert "1 file, all there" in fetch(fork).err
 
 
 def test_a_certificate_of_an_unknown_authority_is_told(fork: Fork, tmp_path: Path) -> None:

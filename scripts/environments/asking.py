@@ -28,4 +28,5 @@ def tell(here: Local, release: Release) -> None:
 def _body(example: dict[str, Any]) -> str:
     inputs, signature = example["inputs"], example.get("signature", "")
     rows = len(inputs) == 1 and not signature
-    return json.dumps({"instances": next(iter(inputs.values()))} if rows else client.body(inputs, signature))
+    asked = {"instances": next(iter(inputs.values()))} if rows else client.body(inputs, signature)
+    return json.dumps(asked, ensure_ascii=False)  # it is read by people, and curl sends UTF-8

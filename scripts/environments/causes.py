@@ -51,6 +51,7 @@ def _of(environment: Environment, stay: Stay) -> dict[str, Any]:
         "image": release.document.get("image"),
         "attached": _attached(release),
         "commit": _commit(release.document["commit"] or ""),
+        "dirty": release.document["dirty"],
         "commits": consequences.commits(release, before),
         "approved": _approval(stay.act, environment.name),
         "verified": _verification(stay, environment.name),

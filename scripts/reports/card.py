@@ -135,9 +135,7 @@ def _trained(history: dict[str, Any]) -> str:
 def _sources(evaluation: dict[str, Any]) -> list[str]:
     """The data and weights from elsewhere."""
     found = evaluation.get("sources", {}).items()
-    rows = [
-        [name, f"`{one['url']}`", f"{one['size'] / 2**20:.1f} MiB", f"`{one['sha256'][:12]}`"] for name, one in found
-    ]
+    rows = [[name, f"`{one['url']}`", files.shown_size(one["size"]), f"`{one['sha256'][:12]}`"] for name, one in found]
     return [charts.table(["source", "from", "size", "SHA-256"], rows), ""] if rows else []
 
 

@@ -70,7 +70,7 @@ def show_sample(source: Declared) -> None:
 def _show_file(source: Declared, content: Path) -> None:
     VIEW.mkdir(parents=True, exist_ok=True)
     for old in (*VIEW.glob(f"{source.name}.*"), VIEW / source.name):
-        if old.is_symlink():
+        if old.is_symlink() or old.is_file():  # a file, where an editor has written one in the place of the link
             old.unlink()
         else:
             files.remove(old)

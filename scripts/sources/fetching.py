@@ -14,6 +14,7 @@ from scripts.sources.transfer import File
 from scripts.workspace import files
 from scripts.workspace.errors import YourTurn
 
+AS_IT_WAS = "as it was"
 TOKENS = "tokens.json"  # in the cache: what a place said of a file → what that was, so that what is unchanged is not brought again
 
 
@@ -38,8 +39,9 @@ def fetch(declared: dict[str, Declared]) -> str:
         cache.show(source, notes[source.name])
     _note_samples(set(sources.sampled()) - declared.keys())
     count = sum(len(cache.entries(notes[name])) for name in declared)
-    size = sum(one["size"] for one in brought)
-    return f"{count} files, all there" if not brought else f"{len(brought)} of {count} files, {size / 2**20:.1f} MiB"
+    all_of_it = f"{count} file{'s' * (count != 1)}"
+    size = files.shown_size(sum(one["size"] for one in brought))
+    return f"{len(brought)} of {all_of_it}, {size}" if brought else f"{all_of_it}, all there"
 
 
 def _missing(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -72,15 +74,17 @@ def _note_samples(names: set[str]) -> None:
         SAMPLED.unlink(missing_ok=True)
 
 
-def update(declared: dict[str, Declared]) -> dict[str, bool]:
-    """Notes what lies in the sources now, and brings it. Returns of each whether it has changed. All of them are noted, or none."""
+def update(declared: dict[str, Declared]) -> dict[str, str]:
+    """Notes what lies in the sources now, and brings it; all of them, or none. Returns of each whether it is new, changed, or as it was."""
     notes, tokens = sources.locked(), _tokens()
     found = {name: _look(source, tokens) for name, source in declared.items()}
-    changed = {name: notes.get(name) != entry for name, entry in found.items()}
     files.write_json(cache.folder() / TOKENS, tokens)
-    if any(changed.values()):
+    if any(notes.get(name) != entry for name, entry in found.items()):
         files.write(LOCK, json.dumps(notes | found, indent=1, sort_keys=True) + "\n")
-    return changed
+    return {
+        name: "new" if name not in notes else "changed" if notes[name] != entry else AS_IT_WAS
+        for name, entry in found.items()
+    }
 
 
 def _tokens() -> dict[str, dict[str, Any]]:

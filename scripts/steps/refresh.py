@@ -31,7 +31,7 @@ def run(model: list[str] | None) -> int:
         )
     if declared:
         with console.stage("refresh") as stage:
-            new = [name for name, changed in fetching.update(declared).items() if changed]
+            new = [name for name, what in fetching.update(declared).items() if what != fetching.AS_IT_WAS]
             stage.result = f"changed: {', '.join(new)}" if new else "the sources are as they were"
     for name, refresh in refreshing.items():
         with console.stage("refresh") as stage:

@@ -37,7 +37,7 @@ def chosen(names: list[str] | None) -> list[str]:
         if name not in known:
             raise YourTurn(
                 f"no model {name!r} in model/{settings.did_you_mean(name, known)}",
-                "name one of these, or write that file",
+                "name a file that is there, or write that one",
             )
     return list(dict.fromkeys(names))
 
@@ -94,9 +94,13 @@ def state(module: str) -> Path:
     return folder(module) / "model"
 
 
+UNDECIDED = ["metadata.json", "config.json"]  # in which Keras says when it wrote, and what the model file says, too
+
+
 def digest(module: str) -> str:
     """SHA-256 of the trained network's files."""
-    return hashlib.sha256(json.dumps(files.hashes(state(module))).encode()).hexdigest()
+    weights = {name: value for name, value in files.hashes(state(module)).items() if name not in UNDECIDED}
+    return hashlib.sha256(json.dumps(weights).encode()).hexdigest()
 
 
 def record(module: str, file: str, verb: str, quick: bool = False) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PACKAGES = ["keras", "numpy"]  # beside TensorFlow, whose package has several na
 
 
 def note(module: str) -> None:
-    """Keeps the training that was judged last, if it is of the present code. Training and judging that again replaces its own record."""
+    """Keeps the training that was judged last, if it is of the present code, which has one record: that of a commit, where there is one."""
     try:
         history, evaluation = (
             models.record(module, "history.json", "train"),
@@ -34,6 +34,9 @@ def note(module: str) -> None:
         )
     except YourTurn:  # nothing was judged: the error of that is told
         return
+    path = FOLDER / module / f"{identity.of_model(module).judged[:12]}.json"
+    if path.exists() and not json.loads(path.read_text())["dirty"]:
+        return  # the same code again, perhaps on another branch or beside changes of another model
     record = {
         "module": module,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -48,7 +51,7 @@ def note(module: str) -> None:
         "training_seconds": history["seconds"],
         "environment": {"python": platform.python_version(), "machine": platform.platform()} | _versions(),
     }
-    files.write_json(FOLDER / module / f"{identity.of_model(module).judged[:12]}.json", record)
+    files.write_json(path, record)
     _tell_mlflow(record)
 
 

@@ -58,6 +58,11 @@ def link(path: Path, target: Path) -> None:
     partial.replace(path)
 
 
+def shown_size(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -115,7 +115,7 @@ def test_an_artifact_is_a_source(registry, tmp_path: Path, monkeypatch: pytest.M
     repository.push_manifest(document, "1")
     Path("model").mkdir()
     declared = {"flats": Declared("flats", f"oci://{name}:1/", None, Path("model/x.py"), 1)}
-    assert fetching.update(declared) == {"flats": True}
+    assert fetching.update(declared) == {"flats": "new"}
     fetching.fetch(declared)
     assert (tmp_path / "build/sources/flats/north/b.csv").read_text() == "north/b.csv"
     whole = Declared("flats", f"oci://{name}:1", None, Path("model/x.py"), 1)
