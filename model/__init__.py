@@ -40,6 +40,7 @@ import importlib
 import inspect
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -196,13 +197,18 @@ def path(source: str) -> Path:
 
 def load(module: str) -> ModuleType:
     """Imports `model/MODULE.py` and checks it against the contract. Raises ContractError."""
-    file = f"model/{module}.py"
+    file, writes = f"model/{module}.py", sys.dont_write_bytecode
+    sys.dont_write_bytecode = (
+        True  # Python would take a file that is edited twice in a second, at one length, from its cache
+    )
     try:
         loaded = importlib.import_module(f"model.{module}")
     except SyntaxError as error:
         raise ContractError(f"{os.path.relpath(error.filename or '')}, line {error.lineno}: {error.msg}") from None
     except ImportError as error:
         raise ContractError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = writes
     if missing := [part for part in PARTS if not hasattr(loaded, part)]:
         raise ContractError(f"{file} defines no {' and no '.join(missing)}")
     for part, default in OPTIONAL.items():

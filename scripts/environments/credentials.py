@@ -3,6 +3,7 @@
 import base64
 import datetime
 import json
+import os
 import re
 import ssl
 import threading
@@ -28,7 +29,8 @@ class Credentials:
         import kubernetes.config  # 0.8 s, and most verbs ask no cluster
 
         try:
-            client = kubernetes.config.new_client_from_config(context=self.context or None)
+            file = os.environ.get("KUBECONFIG")  # as it is now: the library keeps what it was when it was imported
+            client = kubernetes.config.new_client_from_config(file, self.context or None)
         except kubernetes.config.ConfigException as error:
             problem = f"no usable kubeconfig for {self.environment}: {error}"
             raise YourTurn(problem, "kubectl config get-contexts") from None
