@@ -88,7 +88,7 @@ def test_the_base_of_an_image_is_named_where_dependabot_finds_it() -> None:
     """It reads FROM, and no variable in it."""
     (line,) = [line for line in (ROOT / "serving/Dockerfile").read_text().splitlines() if line.startswith("FROM")]
     updates = YAML(typ="safe").load((ROOT / ".github/dependabot.yml").read_text())["updates"]
-    assert re.fullmatch(r"FROM tensorflow/serving:\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", line)
+    assert re.fullmatch(r"FROM tensorflow/serving:\d+\.\d+\.\d+(-gpu)?(@sha256:[0-9a-f]{64})?", line)
     assert [u["package-ecosystem"] for u in updates if u.get("directory") == "/serving"] == ["docker"]
 
 
