@@ -4,6 +4,7 @@ A promotion is committed before it is deployed, so its own commit cannot say how
 commit to that branch: its tree is what was deployed, its time is the verification's. Main stays as it is, and no check starts.
 """
 
+import contextlib
 import datetime
 
 from scripts.ledger import history
@@ -21,7 +22,8 @@ def note(environment: str) -> None:
     """Records on origin that `environment` was verified to serve what HEAD says. Nothing is added where the record before says the same."""
     branch = f"{BRANCH}{environment}"
     for _ in range(remote.ATTEMPTS):
-        git.ask("fetch", "--quiet", "origin", f"+refs/heads/{branch}:{REMOTE}{branch}")
+        with contextlib.suppress(YourTurn):  # before the first record there is no such branch
+            remote.fetch(branch)
         before = _record(environment)
         made = commits.commit(git.text("rev-parse", "HEAD^{tree}"), before, _message(environment))
         if not made:
