@@ -8,14 +8,12 @@ the weights if data(), network() or fit() mention it, directly or through others
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.release import embedded, pointers, sources
+from scripts.release import embedded, parsing, pointers, sources
 from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
@@ -125,29 +123,9 @@ def _pipeline(roots: list[str]) -> Parts:
     return {str(path): _hash(_body(path)) for path in seen if str(path) not in SPEAKING}
 
 
-@functools.cache
-def _parsed(path: Path, changed: int) -> list[ast.stmt]:
-    tree = ast.parse(path.read_text(), str(path))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-        ):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                body[:1] = []
-    return [statement for statement in tree.body if not sources.is_declaration(statement)]
-
-
 def _body(path: Path) -> list[ast.stmt]:
     """The statements of a file, without docstrings and without the places of its sources."""
-    return _parsed(path, os.stat(path).st_mtime_ns)
+    return [statement for statement in parsing.statements(path) if not sources.is_declaration(statement)]
 
 
 def _hash(statements: list[ast.stmt]) -> str:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.workspace import settings
+from scripts.release import parsing
+from scripts.workspace import files, settings
 from scripts.workspace.errors import YourTurn
 
 LOCK = Path("model/sources.json")
@@ -57,11 +58,12 @@ def declared(paths: Iterable[Path]) -> dict[str, Declared]:
 
 
 def is_declaration(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["SOURCES"]
+    names = statement.targets if isinstance(statement, ast.Assign) else []
+    return len(names) == 1 and isinstance(names[0], ast.Name) and names[0].id == "SOURCES"
 
 
 def _of_file(path: Path) -> Iterator[Declared]:
-    for statement in filter(is_declaration, ast.parse(path.read_text(), str(path)).body):
+    for statement in filter(is_declaration, parsing.statements(path)):
         table = getattr(statement, "value", None)
         if not isinstance(table, ast.Dict):
             raise _malformed(path, statement)
@@ -104,7 +106,7 @@ def _malformed(path: Path, node: ast.AST) -> YourTurn:
 
 def used(path: Path) -> Iterator[tuple[str, int]]:
     """The names that a file gives to path(), with their lines."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in (node for statement in parsing.statements(path) for node in ast.walk(statement)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("path", "model.path") and len(node.args) == 1:
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
@@ -146,9 +148,7 @@ def parts(paths: Iterable[Path]) -> dict[str, str]:
     found = {}
     for name, source in of(paths).items():
         if name in samples:
-            found[f"a sample of the source {name}"] = hashlib.sha256(
-                (Path("model") / str(source.sample)).read_bytes()
-            ).hexdigest()
+            found[f"a sample of the source {name}"] = files.sha256(Path("model") / str(source.sample))
         else:
             found[f"the source {name}"] = digest(notes[name]) if name in notes else "not noted"
     return found
@@ -164,8 +164,13 @@ def stated(paths: Iterable[Path]) -> dict[str, Any]:
     }
 
 
+def entries(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The files of a source, as locked() gives it, by their path; of a single file, by the empty path."""
+    return entry.get("files", {"": entry})
+
+
 def size(entry: dict[str, Any]) -> int:
-    return sum(one["size"] for one in entry.get("files", {"": entry}).values())
+    return sum(one["size"] for one in entries(entry).values())
 
 
 def digest(entry: dict[str, Any]) -> str:

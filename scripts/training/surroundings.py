@@ -60,7 +60,7 @@ def fixed() -> Generator[None]:
 
 def refuse_variables(module: str) -> None:
     """Refuses a model file that reads a variable outside of REACHING: it would silently get the default."""
-    for path in [Path("model") / f"{module}.py", *identity.imported(module)]:
+    for path in identity.model_files(module):
         for node in filter(None, map(_variable, ast.walk(ast.parse(path.read_text())))):
             if node.value not in [*REACHING, "HOME"]:
                 problem = f"{path}, line {node.lineno}: the environment variable {node.value} does not reach a training"

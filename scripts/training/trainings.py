@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scripts.release import identity
+from scripts.release import identity, parsing
 from scripts.training import models
 from scripts.workspace import checkout, console, files
 from scripts.workspace.errors import YourTurn
@@ -28,12 +28,10 @@ PACKAGES = ["keras", "numpy"]  # beside TensorFlow, whose package has several na
 def note(module: str) -> None:
     """Keeps the training that was judged last, if it is of the present code, which has one record: that of a commit, where there is one."""
     try:
-        history, evaluation = (
-            models.record(module, "history.json", "train"),
-            models.record(module, "evaluation.json", "evaluate"),
-        )
+        evaluation = models.record(module, "evaluation.json", "evaluate")
     except YourTurn:  # nothing was judged: the error of that is told
         return
+    history = json.loads((models.folder(module) / "history.json").read_text())  # of the weights that were just checked
     path = FOLDER / module / f"{identity.of_model(module).judged[:12]}.json"
     if path.exists() and not json.loads(path.read_text())["dirty"]:
         return  # the same code again, perhaps on another branch or beside changes of another model
@@ -63,7 +61,7 @@ def _versions() -> dict[str, str]:
 def constants(path: Path) -> dict[str, Any]:
     """The numbers, strings and lists that a model file names in capitals, without those of the contract."""
     found = {}
-    for statement in ast.parse(path.read_text()).body:
+    for statement in parsing.statements(path):
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
             if name.isupper() and name not in ("NAME", "LABELS", "PREDICTIONS"):
