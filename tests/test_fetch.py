@@ -46,9 +46,12 @@ def fork(shared_fork: Fork, tmp_path: Path) -> Iterator[Fork]:
     shared_fork.git("clean", "-qfdx", "model", "build")
 
 
+def run(fork: Fork, *arguments: str, **environment: str) -> Result:
+    return run_verb(fork.root, arguments, os.environ | {"XDG_CACHE_HOME": str(fork.cache)} | environment)
+
+
 def fetch(fork: Fork, *arguments: str, **environment: str) -> Result:
-    names = os.environ | {"XDG_CACHE_HOME": str(fork.cache)} | environment
-    return run_verb(fork.root, ("fetch", *arguments), names)
+    return run(fork, "fetch", *arguments, **environment)
 
 
 def note(fork: Fork, url: str, **options: str) -> None:
@@ -70,11 +73,8 @@ def test_a_model_is_trained_on_what_was_noted(fork: Fork, server: Web) -> None:
         "numbers": {"sha256": hashlib.sha256(DATA).hexdigest(), "size": len(DATA)}
     }
     shutil.rmtree(fork.cache)
-    os.environ["XDG_CACHE_HOME"] = str(fork.cache)
-    try:
-        assert "fetch      1 of 1 file, 2.9 MiB" in fork.ok("train").err  # which brings what it lacks
-    finally:
-        del os.environ["XDG_CACHE_HOME"]
+    trained = run(fork, "train")  # which brings what it lacks
+    assert trained.code == 0 and "fetch      1 of 1 file, 2.9 MiB" in trained.err
     shown = fork.root / "build/sources/numbers.csv"
     assert shown.read_bytes() == DATA and not stat.S_IMODE(shown.stat().st_mode) & 0o222
     shown.unlink()
@@ -217,7 +217,7 @@ def test_a_model_that_was_trained_elsewhere(fork: Fork, tmp_path: Path) -> None:
     fork.write_model(served)
     assert fetch(fork, "--update").code == 0
     for verb in ("train", "evaluate", "export"):
-        result = run_verb(fork.root, (verb,), os.environ | {"XDG_CACHE_HOME": str(fork.cache)})
+        result = run(fork, verb)
         assert result.code == 0, result.err
     (entry,) = fork.read("build/release/release.json")["models"]
     source = entry["sources"]["saved"]
@@ -339,5 +339,5 @@ def test_a_pointer_of_git_lfs_has_the_identity_of_its_file(fork: Fork) -> None:
 def test_a_pointer_without_its_tool_is_told(fork: Fork, file: str, text: str, words: str) -> None:
     (fork.root / "model/instant").mkdir()
     (fork.root / "model/instant" / file).write_text(text)
-    result = run_verb(fork.root, ("train",), os.environ | {"PATH": "/usr/bin:/bin"})
+    result = run(fork, "train", PATH="/usr/bin:/bin")
     assert result.code == 1 and words in result.err

@@ -39,7 +39,7 @@ def _manifest(
         "mediaType": registry.MANIFEST,
         "artifactType": ARTIFACT,
         "config": registry.descriptor("application/vnd.oci.empty.v1+json", empty),
-        "layers": [registry.descriptor(LAYER, blob, **{"org.opencontainers.image.title": title})],
+        "layers": [registry.descriptor(LAYER, blob, **{registry.TITLE: title})],
         "subject": subject,
         "annotations": {
             "org.opencontainers.image.created": release.document["created"],

@@ -20,6 +20,7 @@ from scripts.release import engine
 from scripts.release.oci import MANIFEST
 from scripts.workspace.errors import YourTurn
 
+TITLE = "org.opencontainers.image.title"  # a layer's file name, as ORAS writes it
 INDEX = "application/vnd.oci.image.index.v1+json"
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"  # Docker's own form of an index, for images in Docker's own form
 KINDS = f"{MANIFEST}, {INDEX}, {LIST}, application/vnd.docker.distribution.manifest.v2+json"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from scripts.release import sources
 from scripts.release.sources import Declared
 from scripts.workspace import files
 
@@ -46,11 +47,6 @@ def take(partial: Path, sha256: str) -> None:
     partial.replace(place)
 
 
-def entries(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The files of a source, as model/sources.json notes it, by their path; of a single file, by the empty path."""
-    return entry.get("files", {"": entry})
-
-
 def show(source: Declared, entry: dict[str, Any]) -> None:
     """Links build/sources/NAME to the source's content."""
     if "files" not in entry:
@@ -63,7 +59,7 @@ def show(source: Declared, entry: dict[str, Any]) -> None:
 
 
 def show_sample(source: Declared) -> None:
-    """Links build/sources/NAME to the source's sample, which is a file or a folder below model/."""
+    """Links build/sources/NAME to the source's sample, which is a file below model/."""
     _show_file(source, (Path("model") / str(source.sample)).absolute())
 
 
@@ -83,7 +79,7 @@ def prune(keep: Iterable[dict[str, Any]], limit: int) -> tuple[int, int]:
     Returns how many were removed, and how many bytes are left.
     """
     shutil.rmtree(folder() / "partial", ignore_errors=True)
-    kept = {one["sha256"] for entry in keep for one in entries(entry).values()}
+    kept = {one["sha256"] for entry in keep for one in sources.entries(entry).values()}
     found = sorted(_objects(), key=lambda path: path.stat().st_atime)
     left, removed = sum(path.stat().st_size for path in found), 0
     for path in found:

@@ -29,23 +29,22 @@ def fetch(declared: dict[str, Declared]) -> str:
     if unknown := [name for name in declared if name not in notes]:
         problem = f"{LOCK} does not say what lies in {', '.join(unknown)}"
         raise YourTurn(problem, f"./pipeline fetch --update {' '.join(unknown)}, and commit {LOCK}")
-    wanted = [
-        File(source, places.of(source), path, one["sha256"], one["size"])
-        for source in declared.values()
-        for path, one in _missing(notes[source.name]).items()
-    ]
+    wanted = [file for source in declared.values() for file in _missing(source, notes[source.name])]
     brought = transfer.bring(_once(wanted)) if wanted else []
     for source in declared.values():
         cache.show(source, notes[source.name])
     _note_samples(set(sources.sampled()) - declared.keys())
-    count = sum(len(cache.entries(notes[name])) for name in declared)
+    count = sum(len(sources.entries(notes[name])) for name in declared)
     all_of_it = f"{count} file{'s' * (count != 1)}"
     size = files.shown_size(sum(one["size"] for one in brought))
     return f"{len(brought)} of {all_of_it}, {size}" if brought else f"{all_of_it}, all there"
 
 
-def _missing(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {path: one for path, one in cache.entries(entry).items() if not cache.has(one)}
+def _missing(source: Declared, entry: dict[str, Any]) -> list[File]:
+    """The files of a source that the cache lacks; its place is asked once for all of them."""
+    missing = {path: one for path, one in sources.entries(entry).items() if not cache.has(one)}
+    place = places.of(source) if missing else None
+    return [File(source, place, path, one["sha256"], one["size"]) for path, one in missing.items()] if place else []
 
 
 def _once(wanted: list[File]) -> list[File]:

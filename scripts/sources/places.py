@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
-from scripts.release.registry import Repository
+from scripts.release.registry import TITLE, Repository
 from scripts.release.sources import Declared
 from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
@@ -23,7 +23,6 @@ PACKAGES = {  # that fsspec needs beside itself, by scheme
     "hf": "huggingface_hub",
 }
 KNOWN = ["file", "http", "https", "oci", *PACKAGES]
-TITLE = "org.opencontainers.image.title"  # a layer's file name, as ORAS writes it
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,13 @@ def explained(source: Declared, what: str = "") -> Generator[None]:
     except Exception as error:
         while isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # fsspec says so of whatever happens while it asks for a file by HTTP
-        place = f"{source.url}{f' ({what})' if what else ''}"
-        raise YourTurn(f"the source {source.name!r}: {place} {_words(error)}", _remedy(source, error)) from error
+        problem = f"the source {source.name!r}: {named(source, what)} {_words(error)}"
+        raise YourTurn(problem, _remedy(source, error)) from error
+
+
+def named(source: Declared, path: str) -> str:
+    """The address of a source, or of a file in it."""
+    return f"{source.url}{f' ({path})' if path else ''}"
 
 
 def _words(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from scripts.release.sources import LOCK, Declared
 from scripts.sources import cache
-from scripts.sources.places import BLOCK, Place, explained
+from scripts.sources.places import BLOCK, Place, explained, named
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -43,10 +43,6 @@ class File:
             self.sha256 or hashlib.sha256(f"{self.source.url} {self.path} {self.token}".encode()).hexdigest()
         )
 
-    @property
-    def shown(self) -> str:
-        return f"{self.source.url}{f' ({self.path})' if self.path else ''}"
-
 
 @dataclass
 class _Count:
@@ -72,9 +68,10 @@ def bring(wanted: list[File]) -> list[dict[str, Any]]:
 
     What came before an error, or before Ctrl-C, is kept.
     """
-    _check_disk(sum(file.size or 0 for file in wanted))
+    total = sum(file.size or 0 for file in wanted)
+    _check_disk(total)
     with console.Progress("fetch") as progress, ThreadPoolExecutor(AT_ONCE) as pool:
-        count = _Count(sum(file.size or 0 for file in wanted), progress)
+        count = _Count(total, progress)
         futures = [pool.submit(_bring, file, count) for file in wanted]
         try:
             ended = wait(futures, return_when=FIRST_EXCEPTION).done
@@ -155,7 +152,7 @@ def _append(file: File, partial: Path, count: _Count) -> str:
 
 
 def _changed(file: File, sha256: str) -> YourTurn:
-    problem = f"{file.shown} is not what {LOCK} notes: its SHA-256 is {sha256[:12]}…, and was {str(file.sha256)[:12]}…"
+    problem = f"{named(file.source, file.path)} is not what {LOCK} notes: its SHA-256 is {sha256[:12]}…, and was {str(file.sha256)[:12]}…"
     return YourTurn(
         problem, f"put back what was there, or take what is there now: ./pipeline fetch --update {file.source.name}"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.release import registry as registries
 from scripts.release.sources import Declared
-from scripts.sources import fetching, places
+from scripts.sources import fetching
 from scripts.workspace.errors import YourTurn
 from tests.support.ports import free_ports
 
@@ -109,7 +109,7 @@ def test_an_artifact_is_a_source(registry, tmp_path: Path, monkeypatch: pytest.M
     repository, blobs = registries.Repository(name), {n: registries.Text(n.encode()) for n in ("a.csv", "north/b.csv")}
     for blob in (*blobs.values(), registries.Text(registries.EMPTY)):
         repository.push(blob)
-    layers = [registries.descriptor("text/csv", blob, **{places.TITLE: n}) for n, blob in blobs.items()]
+    layers = [registries.descriptor("text/csv", blob, **{registries.TITLE: n}) for n, blob in blobs.items()]
     config = registries.descriptor("application/vnd.oci.empty.v1+json", registries.Text(registries.EMPTY))
     document = {"schemaVersion": 2, "mediaType": registries.MANIFEST, "config": config, "layers": layers}
     repository.push_manifest(document, "1")
