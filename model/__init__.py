@@ -186,9 +186,8 @@ def b64(file: str) -> dict[str, str]:
 
 def path(source: str) -> Path:
     """The file or the folder of a source, as model/sources.json notes its content. Raises FileNotFoundError where it was not fetched."""
-    folder = Path(
-        os.path.relpath(Path(__file__).parents[1] / "build/sources")
-    )  # relative: a path may end up in an export
+    # Relative: a path may end up in an export.
+    folder = Path(os.path.relpath(Path(__file__).parents[1] / "build/sources"))
     found = [*folder.glob(f"{source}.*"), folder / source]
     if not found[0].exists():
         raise FileNotFoundError(f"the source {source!r} is not here: ./pipeline fetch")
@@ -198,9 +197,8 @@ def path(source: str) -> Path:
 def load(module: str) -> ModuleType:
     """Imports `model/MODULE.py` and checks it against the contract. Raises ContractError."""
     file, writes = f"model/{module}.py", sys.dont_write_bytecode
-    sys.dont_write_bytecode = (
-        True  # Python would take a file that is edited twice in a second, at one length, from its cache
-    )
+    # Python would take a file that is edited twice in a second, at one length, from its cache.
+    sys.dont_write_bytecode = True
     try:
         loaded = importlib.import_module(f"model.{module}")
     except SyntaxError as error:
