@@ -92,7 +92,7 @@ def _code(module: str) -> tuple[Parts, Parts]:
     parts: list[Parts] = []
     for half, purpose in zip(halves, ("data, network, fit", "the rest"), strict=True):
         found = {f"{path} ({purpose})": _hash(half)}
-        found |= {str(file): _hash(_body(file)) for file in _imported(half, path)}
+        found |= {str(file): _hash_of(file) for file in _imported(half, path)}
         parts.append(found)
     return parts[0], {name: value for name, value in parts[1].items() if name not in parts[0]}
 
@@ -120,9 +120,10 @@ def _pipeline(roots: list[str]) -> Parts:
     for path in roots:
         inside = _imported(_body(Path(path)), Path(path))
         seen |= dict.fromkeys(file for file in inside if file.parent == Path(ROOM) or file == Path("model/__init__.py"))
-    return {str(path): _hash(_body(path)) for path in seen if str(path) not in SPEAKING}
+    return {str(path): _hash_of(path) for path in seen if str(path) not in SPEAKING}
 
 
+@parsing.of_file
 def _body(path: Path) -> list[ast.stmt]:
     """The statements of a file, without docstrings and without the places of its sources."""
     return [statement for statement in parsing.statements(path) if not sources.is_declaration(statement)]
@@ -130,6 +131,11 @@ def _body(path: Path) -> list[ast.stmt]:
 
 def _hash(statements: list[ast.stmt]) -> str:
     return hashlib.sha256("\n".join(map(ast.dump, statements)).encode()).hexdigest()
+
+
+@parsing.of_file
+def _hash_of(path: Path) -> str:
+    return _hash(_body(path))
 
 
 def _reached(statements: list[ast.stmt], names: set[str]) -> list[ast.stmt]:
@@ -163,18 +169,23 @@ def _mentioned(statement: ast.stmt) -> Iterator[str]:
 
 def _imported(statements: list[ast.stmt], path: Path) -> list[Path]:
     """The files of this repository that the statements import, directly or through others."""
-    found: dict[Path, None] = {}
-    waiting = [(statements, path)]
+    found: set[Path] = set()
+    waiting = _imports(statements, path)
     while waiting:
-        some, at = waiting.pop()
-        for file in _imports(some, at):
-            if file not in found:
-                found[file] = None
-                waiting.append((_body(file), file))
+        if (file := waiting.pop()) not in found and file.exists():
+            found.add(file)
+            waiting += _imports_of(file)
     return sorted(found)
 
 
-def _imports(statements: list[ast.stmt], path: Path) -> Iterator[Path]:
+@parsing.of_file
+def _imports_of(path: Path) -> list[Path]:
+    return _imports(_body(path), path)
+
+
+def _imports(statements: list[ast.stmt], path: Path) -> list[Path]:
+    """Where the modules that the statements name would be in this repository."""
+    found = []
     for node in (node for statement in statements for node in ast.walk(statement)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -188,7 +199,6 @@ def _imports(statements: list[ast.stmt], path: Path) -> Iterator[Path]:
             names = [package, *(f"{package}.{alias.name}" for alias in node.names)]
         else:
             continue
-        for name in names:
-            file = Path(*name.split("."))
-            if file.parts and file.parts[0] in ("model", "scripts"):
-                yield from (f for f in (file.with_suffix(".py"), file / "__init__.py") if f.exists())
+        files = [Path(*name.split(".")) for name in names if name.partition(".")[0] in ("model", "scripts")]
+        found += [place for file in files for place in (file.with_suffix(".py"), file / "__init__.py")]
+    return found

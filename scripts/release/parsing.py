@@ -3,16 +3,26 @@
 import ast
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
+def of_file(function: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Keeps what `function` finds in a file until the file changes. Nobody may change what is found."""
+
+    @functools.cache
+    def found(path: Path, changed: int) -> T:
+        return function(path)
+
+    return functools.wraps(function)(lambda path: found(path, os.stat(path).st_mtime_ns))
+
+
+@of_file
 def statements(path: Path) -> list[ast.stmt]:
-    """The statements of a file, without docstrings. Nobody may change them."""
-    return _parsed(path, os.stat(path).st_mtime_ns)
-
-
-@functools.cache
-def _parsed(path: Path, changed: int) -> list[ast.stmt]:
+    """The statements of a file, without docstrings."""
     tree = ast.parse(path.read_text(), str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
