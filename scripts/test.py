@@ -1,4 +1,4 @@
-"""Runs the test suite, the whole of it in three processes; arguments go on to pytest"""
+"""Runs the test suite, the whole of it in four processes; arguments go on to pytest"""
 
 import argparse
 import subprocess
@@ -10,8 +10,9 @@ NEEDS = "dev"
 PASSES_ON = True  # unknown options are pytest's
 
 
-# Three processes: two train while one waits for a cluster. Parts begin in the order of tests/conftest.py, the longest first.
-WHOLE = ["--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder"]
+# Four processes on two cores: those of the cluster, the workflows and the containers wait more than they work.
+# Parts begin in the order of tests/conftest.py, the longest first.
+WHOLE = ["--numprocesses=4", "--dist=loadscope", "--no-loadscope-reorder"]
 OF_THE_SERVER = ["tests/conformance", "tests/container", "tests/cluster/test_deploy.py::test_there_and_back"]
 
 

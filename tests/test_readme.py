@@ -10,6 +10,7 @@ import pytest
 
 from scripts.environments import node
 from tests.conftest import requires
+from tests.support import warm
 from tests.support.fork import ROOT, Fork
 
 
@@ -25,6 +26,8 @@ def fork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     fork = Fork(tmp_path_factory.mktemp("readme") / "fork")
     fork.git("config", "user.name", "newcomer")
     fork.git("config", "user.email", "newcomer@example.com")
+    (fork.root / ".venv").unlink()
+    (fork.root / ".venv").symlink_to(warm.venv())  # test_up.py has the first `up` as it is
     yield fork
     subprocess.run(["./pipeline", "down"], cwd=fork.root, capture_output=True)
     fork.clean_up()

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -228,10 +228,15 @@ class Gate:
 
 
 def _main(root: str, arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str) -> None:
-    os.environ.clear()  # that of the server which forked it is older
-    os.environ.update(environment)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os._exit(become(root, arguments, environment))
+
+
+def become(root: str, arguments: Sequence[str], environment: dict[str, str]) -> int:
+    """Runs a verb in this process, as if it had been started in the checkout `root`. Returns its exit code."""
+    os.environ.clear()  # that of the server which forked it is older
+    os.environ.update(environment)
     os.chdir(root)
     sys.path[:] = [root, *(p for p in sys.path if p not in (str(ROOT), ""))]
     from scripts.__main__ import main
@@ -242,4 +247,4 @@ def _main(root: str, arguments: tuple[str, ...], environment: dict[str, str], ou
         code = end.code if isinstance(end.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    return code

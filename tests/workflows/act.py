@@ -4,7 +4,8 @@
     run = github.run("release", "push", variables={...}, secrets={...})
     run.ok(); run.jobs["deploy"]; run.log; run.summary; github.pull_requests()
 
-Steps run as in production, in a checkout of their own, against the real engine, registry and cluster. Stand-ins are what is GitHub's or a
+Steps run as in production, in a checkout of their own, against the real engine, registry and cluster; only Python has TensorFlow loaded
+before a step asks for it (tests/support/warm.py), unless the run is `within` an environment of its own. Stand-ins are what is GitHub's or a
 third party's: each `uses:` of another repository (actions.py), and `gh` (bin/gh), which keeps its side of the API in folder/github.json.
 """
 
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
 from tests.support.fork import ROOT, Fork, Result, run_verb
 
 HERE = Path(__file__).parent
@@ -150,7 +152,8 @@ class GitHub:
         # Values by the environment, since a kubeconfig has lines, and a command line is seen by everybody.
         command += [f"--secret={name}" for name in (secrets or {})]
         command += [
-            f"--env={name}={value}" for name, value in (self._environment(workflow) | (environment or {})).items()
+            f"--env={name}={value}"
+            for name, value in (self._environment(workflow, within) | (environment or {})).items()
         ]
         path = f"{HERE / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
@@ -195,14 +198,14 @@ class GitHub:
             document["inputs"] = inputs
         return document | payload
 
-    def _environment(self, workflow: str) -> dict[str, str]:
+    def _environment(self, workflow: str, within: tuple[str, ...]) -> dict[str, str]:
         return {
             "GITHUB_REPOSITORY": self.repository,
             "GITHUB_RUN_ID": str(self.runs),
             "STAND_IN_STATE": str(self.state),
             "STAND_IN_ORIGIN": f"file://{self.origin}",
             "STAND_IN_FOLDER": str(self.folder),
-            "STAND_IN_VENV": str(ROOT / ".venv"),
+            "STAND_IN_VENV": str(ROOT / ".venv" if within else warm.venv()),
             "STAND_IN_WORKFLOW": f"{workflow}.yml",
             # What is scanned for the list of packages is kept small: Debian's own, not the two thousand files of TensorFlow.
             "SYFT_DEFAULT_CATALOGERS": "dpkg-db-cataloger",
