@@ -1,4 +1,5 @@
-"""Whether every server of an environment answers as its release should. A broken connection says nothing of the server."""
+"""Whether every server of an environment answers as its release should. A broken connection says nothing of the server, and nothing of
+the release does what a server answered that has gone meanwhile."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ def ask(environment: Servers, release: Release) -> tuple[list[str], int]:
             found |= _ask_all(waiting, release)
             lost = [f"{e.name}: {e.way.trouble}" for e in waiting if e.way and e.way.trouble]
             names = [endpoint.name for endpoint in endpoints if endpoint.name in found]
+        if wrong := [name for name in names if found[name]]:
+            lost += [f"{name}: it has gone meanwhile" for name in set(wrong) - _names(environment)]
         if not lost:
             return [line for name in names for line in found[name]], len(names)
         if time.monotonic() > deadline:
@@ -47,6 +50,11 @@ def ask(environment: Servers, release: Release) -> tuple[list[str], int]:
                 f"{environment.name} could not be asked: {'; '.join(lost)}", f"./pipeline status {environment.name}"
             )
         time.sleep(1)
+
+
+def _names(environment: Servers) -> set[str]:
+    with environment.endpoints() as endpoints:
+        return {endpoint.name for endpoint in endpoints}
 
 
 def _ask_all(endpoints: list[Endpoint], release: Release) -> dict[str, list[str]]:

@@ -39,6 +39,10 @@ class NoAnswer(Exception):
     """The server refused, failed or could not be reached; the message is its own."""
 
 
+class Silent(NoAnswer):
+    """The request was sent, and no answer came in time."""
+
+
 class Way(Protocol):
     """A connection to a server that has no ports on this computer."""
 
@@ -103,7 +107,9 @@ class Endpoint:
             try:
                 response = call(request, timeout=TIMEOUT_SECONDS)
             except grpc.RpcError as error:  # always a grpc.Call too, which its stubs do not say
-                raise NoAnswer(f"{error.code().name}: {error.details()}") from None  # ty: ignore[missing-attribute]
+                code, details = error.code(), error.details()  # ty: ignore[missing-attribute]
+                kind = Silent if code is grpc.StatusCode.DEADLINE_EXCEEDED else NoAnswer
+                raise kind(f"{code.name}: {details}") from None
         return response.model_spec.version.value, {
             name: _read(name, tensor) for name, tensor in response.outputs.items()
         }
@@ -152,7 +158,8 @@ class Connections:
             self._rest.close()
             if again and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
                 return self.ask(method, path, body)
-            raise NoAnswer(f"{self._rest.host}:{self._rest.port}: {error}") from None
+            kind = Silent if isinstance(error, TimeoutError) else NoAnswer
+            raise kind(f"{self._rest.host}:{self._rest.port}: {error}") from None
 
     def close(self) -> None:
         self._rest.close()

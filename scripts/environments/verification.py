@@ -2,14 +2,17 @@
 
 The first examples of a model are asked as clients ask, one by one. The rest are asked several to a request, which is much faster; an
 example answered wrongly that way is asked again by itself, and only that answer counts.
+
+A server that gives no answer is asked again from the beginning, since the request may have been lost on the way; after that no further.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from scripts.environments.client import Endpoint, NoAnswer
+from scripts.environments.client import Endpoint, NoAnswer, Silent
 from scripts.release import golden
 from scripts.release.releases import Release
 
@@ -20,17 +23,31 @@ ROWS = 32  # in one request: fewer than serving/batching.config allows in one ba
 
 def problems(endpoint: Endpoint, release: Release) -> list[str]:
     """Everything that is wrong, in words; empty if all is right."""
+    with suppress(Silent):
+        return _problems(endpoint, release)
+    try:
+        return _problems(endpoint, release)
+    except Silent as error:
+        return [f"{error}, twice: it was asked no further"]
+
+
+def _problems(endpoint: Endpoint, release: Release) -> list[str]:
+    found = []
     with endpoint.connected() as connected:
-        return [
-            f"{model['name']}: {problem}"
-            for model in release.models
-            for problem in _problems_of_model(connected, release.version, model)
-        ]
+        for model in release.models:
+            try:
+                wrong = _problems_of_model(connected, release.version, model)
+            except Silent as error:
+                raise Silent(f"{model['name']}: {error}") from None
+            found += [f"{model['name']}: {problem}" for problem in wrong]
+    return found
 
 
 def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) -> list[str]:
     try:
         available = [v for v, (state, _) in endpoint.status(model["name"]).items() if state == "AVAILABLE"]
+    except Silent:
+        raise
     except NoAnswer as error:
         return [str(error)]
     if available != [version]:
@@ -46,16 +63,19 @@ def _problems_of_model(endpoint: Endpoint, version: int, model: dict[str, Any]) 
         for number, example in examples:
             if endpoint.way and endpoint.way.trouble:
                 return []  # not the server's fault
-            if number not in right and (problem := _problem(ask, example)):
-                found.append((number, f"example {number} by {by}: {problem}"))
+            if number not in right and (problem := _problem(ask, example, f"example {number} by {by}")):
+                found.append((number, problem))
     return [text for _, text in sorted(found, key=itemgetter(0))]
 
 
-def _problem(ask: Callable[[Example], dict[str, Any]], example: Example) -> str | None:
+def _problem(ask: Callable[[Example], dict[str, Any]], example: Example, which: str) -> str | None:
     try:
-        return golden.difference(example["outputs"], ask(example), example["tolerance"])
+        problem = golden.difference(example["outputs"], ask(example), example["tolerance"])
+    except Silent as error:
+        raise Silent(f"{which}: {error}") from None
     except NoAnswer as error:
-        return str(error)
+        problem = str(error)
+    return f"{which}: {problem}" if problem else None
 
 
 def _by_rest(endpoint: Endpoint, model: dict[str, Any], example: Example) -> dict[str, Any]:
@@ -78,6 +98,8 @@ def _right_together(ask: Callable[[Example], dict[str, Any]], examples: list[tup
     for batch in _batches(examples):
         try:
             outputs = ask(_joined([example for _, example in batch]))
+        except Silent:  # many rows may take too long, where one does not
+            return right
         except NoAnswer:
             continue
         begin = 0
