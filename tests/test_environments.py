@@ -1,14 +1,21 @@
-"""What environments are judged by, without a cluster: their memory, whose field is whose, what a pod runs, what a refusal means."""
+"""What environments are judged by, without a cluster: their memory, whose field is whose, what a pod runs, what a refusal means, how long
+is waited, and when a deployer stops."""
 
 import json
-from typing import Any
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from scripts.environments import memory, ownership, pods, reasons
+from scripts.environments import lease, memory, ownership, pods, reasons, rollout
+from scripts.environments.api import Api
 from scripts.environments.memory import Memory, Unreadable
 from scripts.environments.refusals import ClusterRefusal, Failed, explain
 from scripts.ledger.entries import Entry
+from scripts.workspace.errors import YourTurn
 
 DIGEST = f"sha256:{'1' * 64}"
 
@@ -144,8 +151,11 @@ def test_a_digest_is_a_digest(told: str, runs: str, expected: bool) -> None:
         (403, 'User "x" cannot patch resource "deployments" in API group "apps" in the namespace "n"', False),
         (403, "unable to create new content in namespace n because it is being terminated", False),
         (404, 'namespaces "n" not found', False),
+        (404, 'admission webhook "w" denied the request: no such team', True),
+        (404, "<html>no such page</html>", False),
+        (409, "Operation cannot be fulfilled: the object has been modified", False),
     ],
-    ids=["admission", "invalid", "role", "namespace that goes", "namespace that is gone"],
+    ids=["admission", "invalid", "role", "namespace that goes", "namespace that is gone", "webhook", "proxy", "moment"],
 )
 def test_who_is_to_blame_for_a_refusal(status: int, message: str, blamed: bool) -> None:
     error = explain(ClusterRefusal(status, {"message": message}), "Deployment/serving", "dev")
@@ -161,5 +171,90 @@ def test_who_is_to_blame_for_a_refusal(status: int, message: str, blamed: bool) 
     ],
     ids=["quota", "webhook that is away", "pod security"],
 )
-def test_what_may_pass_is_waited_for(message: str, passes: bool) -> None:
-    assert bool(reasons.PASSES.search(message)) is passes
+def test_what_may_pass_is_waited_for(message: str, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, revision = {"name": "serving", "uid": "d"}, {"deployment.kubernetes.io/revision": "1"}
+    refused = {"type": "ReplicaFailure", "status": "True", "message": message}
+    deployment = {"metadata": owner | {"annotations": revision}}
+    new = {"metadata": {"name": "serving-1", "uid": "r", "annotations": revision, "ownerReferences": [owner]}}
+    judge = reasons.Reasons(cast(Api, SimpleNamespace(environment="dev")), "serving-dev", "serving")
+    with nullcontext() if passes else pytest.raises(Failed, match="no pod can be made"):
+        judge.check(deployment, [new | {"status": {"conditions": [refused]}}], [])
+    monkeypatch.setattr(reasons, "REFUSED_SECONDS", 0)
+    with pytest.raises(Failed, match="no pod can be made"):
+        judge.check(deployment, [new | {"status": {"conditions": [refused]}}], [])
+
+
+class Answering:
+    """An API server that answers each request as `answer` does."""
+
+    environment = "dev"
+
+    def __init__(self, answer: Callable[[str], Any]):
+        self.answer = answer
+
+    def request(self, method: str, *arguments: Any, **query: str) -> Any:
+        return self.answer(method)
+
+    def find(self, path: str) -> None:
+        return None
+
+    def delete(self, path: str, body: Any) -> None:
+        return
+
+
+def deploying(answer: Callable[[str], Any]) -> rollout.Rollout:
+    return rollout.Rollout(cast(Api, Answering(answer)), "serving-dev", "serving", {})
+
+
+def test_pods_that_come_and_go_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "STILL_SECONDS", 0.2)
+    flapping, ended = deploying(lambda method: None), threading.Event()
+
+    def flap() -> None:
+        for available in [*[0, 1] * 200, 2]:
+            status = {"observedGeneration": 1, "updatedReplicas": 2, "replicas": 2, "availableReplicas": available}
+            live = {"metadata": {"uid": "d", "generation": 1}, "spec": {"replicas": 2}, "status": status}
+            flapping.objects["deployments"] = {"serving": live}
+            flapping._changed.set()
+            ended.wait(0.01)
+
+    thread = threading.Thread(target=flap)
+    thread.start()
+    try:
+        with pytest.raises(YourTurn, match="have done nothing"):
+            flapping._wait(1)
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_watch_that_ends_by_a_defect_of_ours_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "STILL_SECONDS", 0.2)
+    with pytest.raises(TypeError):
+        deploying(lambda method: None).wait(1)
+
+
+def test_a_deployer_stops_before_another_may_begin_though_its_renewal_has_no_answer_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("SECONDS", 1), ("RENEW_SECONDS", 0.2), ("LOOK_SECONDS", 0.05)):
+        monkeypatch.setattr(lease, name, seconds)
+    stopped, said = threading.Event(), []
+
+    def answer(method: str) -> dict[str, Any]:
+        if method == "PUT":
+            said.append("stopped" if stopped.wait(10) else "answered")
+            raise YourTurn("no answer", "")
+        return {"metadata": {"resourceVersion": "1"}, "spec": {}}
+
+    def work() -> None:
+        with lease.held(cast(Api, Answering(answer)), "serving-dev", "deploy"):
+            try:
+                while said != ["answered"]:
+                    stopped.wait(0.05)
+            finally:
+                stopped.set()
+
+    with pytest.raises(YourTurn, match="could not be renewed in time"):
+        work()
+    assert said == ["stopped"]

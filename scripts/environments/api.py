@@ -139,7 +139,7 @@ class Api:
             raise Unknown
         if response.status >= 400:
             raise ClusterRefusal(response.status, _status(response.data))
-        if "json" in response.headers.get("Content-Type", ""):
+        if kind or "json" in response.headers.get("Content-Type", ""):  # without a kind a text is asked for
             _whole(response.data)
         return response.data
 
@@ -167,6 +167,10 @@ class Api:
     def _no_answer(self, problem: str) -> YourTurn:
         check = f"kubectl{f' --context {self.context}' if self.context else ''} get --raw /readyz"
         where = f"the cluster of {self.environment} at {self.credentials.configuration.host}"
+        if "webhook" in problem:
+            hooks = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
+            remedy = f"an administrator: {hooks}, and mend what stands behind it; then the same command again"
+            return YourTurn(f"{where} takes no change: {problem}", remedy)
         return YourTurn(f"{where} does not answer: {problem}", f"{check}; when it answers, the same command again")
 
 

@@ -93,7 +93,6 @@ class Cluster:
         return Target(release, last["revision"] if git.exists(last["revision"]) else self.overlay.revision())
 
     def interrupted(self) -> Entry | None:
-        """An interrupted act no longer counts once git says something other than the states before and after it."""
         begun = self.remembered().begun
         return Entry(**begun) if begun else None
 

@@ -21,7 +21,7 @@ from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 NAME = "deployer"
-SECONDS = 60  # without a renewal, after which a holder counts as dead; an API server may be away that long
+SECONDS = 60  # without a renewal, after which a holder counts as dead; it stops by itself RENEW_SECONDS before
 RENEW_SECONDS = 5
 LOOK_SECONDS = 1
 PATIENCE_SECONDS = 1200  # of a rollback: a deployment at work ends within that, verified or put back
@@ -56,21 +56,26 @@ class _Holder:
         self.lost = ""  # why
         self._api, self._path, self._lease, self._done = api, path, lease, threading.Event()
         self._renewed = time.monotonic()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._keep, self._watch)]
+        for thread in self._threads:
+            thread.start()
 
     def _keep(self) -> None:
-        while not self._done.wait(RENEW_SECONDS):
-            with suppress(YourTurn):  # no answer: the lease lasts, and the next sign may get through
+        while not self._done.wait(RENEW_SECONDS) and not self.lost:
+            with suppress(YourTurn, ClusterRefusal):  # no answer: the lease lasts, and the next sign may get through
                 self._renew()
-            # After so long another deployer may have taken it, even if this computer only slept.
-            if not self.lost and time.monotonic() - self._renewed > SECONDS + RENEW_SECONDS:
-                self.lost = f"Lease/{NAME} of {self._api.environment} could not be renewed for {SECONDS} s"
+
+    def _watch(self) -> None:
+        """Apart from the renewals, which may wait for an answer: this one must stop before another may begin."""
+        while not self._done.wait(LOOK_SECONDS):
+            if time.monotonic() - self._renewed > SECONDS - RENEW_SECONDS:
+                self.lost = self.lost or f"Lease/{NAME} of {self._api.environment} could not be renewed in time"
             if self.lost:
                 _thread.interrupt_main()
                 return
 
     def _renew(self) -> None:
+        begin = time.monotonic()  # another deployer counts from the moment at which the API server has it
         self._lease["spec"]["renewTime"] = _now()
         try:
             self._lease = self._api.request("PUT", self._path, self._lease)
@@ -82,11 +87,12 @@ class _Holder:
                 place = self._api.environment
                 self.lost = f"another deployer has taken over {place}, or somebody has deleted Lease/{NAME} there"
             self._lease = present or self._lease  # renewed by us: the answer got lost
-        self._renewed = time.monotonic()
+        self._renewed = begin
 
     def let_go(self) -> None:
         self._done.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         version = {"resourceVersion": self._lease["metadata"]["resourceVersion"]}  # not another deployer's
         with suppress(ClusterRefusal, YourTurn):
             if not self.lost:
@@ -101,7 +107,7 @@ def _wait_for(api: Api, leases: str, verb: str) -> dict[str, Any]:
     end, said = time.monotonic() + PATIENCE_SECONDS * (verb == "rollback"), False
     while True:
         try:
-            return _take(api, leases, verb)
+            return _take(api, leases, verb, said)
         except AtWork as error:
             if time.monotonic() >= end:
                 raise
@@ -111,10 +117,12 @@ def _wait_for(api: Api, leases: str, verb: str) -> dict[str, Any]:
             time.sleep(LOOK_SECONDS)
 
 
-def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
+def _take(api: Api, leases: str, verb: str, said: bool) -> dict[str, Any]:
     mine = _document(verb)
     present = api.find(f"{leases}/{NAME}")
     if present and not _is_dead_here(present["spec"]):
+        if not said:
+            console.say(f"  waiting    for a sign of life of {_holder(present)}, or {SECONDS} s without")
         present = _outlast(api, f"{leases}/{NAME}", present)
     try:
         if present:  # of two deployers that saw a dead holder, the version lets only one win
@@ -132,9 +140,6 @@ def _take(api: Api, leases: str, verb: str) -> dict[str, Any]:
 
 def _outlast(api: Api, path: str, lease: dict[str, Any]) -> dict[str, Any] | None:
     """The lease once its holder has given no sign of life for SECONDS, or None once it is gone. Raises YourTurn at the first sign."""
-    if _runs_here(lease["spec"]):
-        raise _refusal(api, lease)
-    console.say(f"  waiting    for a sign of life of {_holder(lease)}, or {SECONDS} s without")
     begin = time.monotonic()
     while time.monotonic() - begin < SECONDS:
         time.sleep(LOOK_SECONDS)
@@ -173,14 +178,12 @@ def _now() -> str:
 
 
 def _is_dead_here(spec: dict[str, Any]) -> bool:
-    """Whether the holder is a process of this computer that was killed: then there is nothing to wait for."""
+    """Whether the holder is a process of this computer that was killed: then there is nothing to wait for.
+
+    One that has its number may be another process.
+    """
     process, computer = _process(spec)
     return computer == _computer() and not _runs(process)
-
-
-def _runs_here(spec: dict[str, Any]) -> bool:
-    process, computer = _process(spec)
-    return computer == _computer() and _runs(process)
 
 
 def _process(spec: dict[str, Any]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from scripts.environments.api import Api
-from scripts.environments.refusals import Failed
+from scripts.environments.refusals import ClusterRefusal, Failed
 from scripts.workspace.errors import YourTurn
 
 Object = dict[str, Any]
@@ -145,9 +145,12 @@ class Reasons:
         )
 
     def _events(self, pod: Object) -> list[Object]:
-        """The pod's events, oldest first."""
+        """The pod's events, oldest first; none where a role does not allow to read them."""
         path = f"/api/v1/namespaces/{self.namespace}/events"
-        found = self.api.request("GET", path, fieldSelector=f"involvedObject.uid={pod['metadata']['uid']}")["items"]
+        try:
+            found = self.api.request("GET", path, fieldSelector=f"involvedObject.uid={pod['metadata']['uid']}")["items"]
+        except ClusterRefusal:
+            return []
         return sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
 
     def _log(self, pod: Object) -> str:

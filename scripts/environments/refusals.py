@@ -5,6 +5,8 @@ from typing import Any
 
 from scripts.workspace.errors import YourTurn
 
+JUDGED = (400, 403, 413, 422)  # how manifests are refused; anything else (408, 409 …) is about the way or the moment
+
 
 class Failed(YourTurn):
     """The release, or the manifests around it, is to blame: what served before is put back.
@@ -43,6 +45,8 @@ def explain(error: ClusterRefusal, what: str, environment: str) -> YourTurn:
         rule = f"{{apiGroups: [{found[3] or chr(34) * 2}], resources: [{found[2]}], verbs: [{found[1]}]}}"
         remedy = f"the missing rule is {rule}: k8s/admission/deployer.yaml, applied by an administrator"
         return YourTurn(f"{what}: {text}", remedy)
+    if error.status not in JUDGED and "denied the request" not in text:  # a webhook chooses its status
+        return YourTurn(f"{what}: {_tidy(text)}", "the same command again; kubectl get --raw /readyz says how it is")
     remedy = f"mend that in k8s/overlays/{environment} or k8s/base, commit, then ./pipeline deploy {environment}"
     return Failed(f"{what} is refused: {_tidy(text)}", remedy)
 

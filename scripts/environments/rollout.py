@@ -22,7 +22,7 @@ class Rollout:
         self.objects: dict[str, dict[str, Object]] = {"deployments": {}, "replicasets": {}, "pods": {}}
         self._changed, self._done = threading.Event(), threading.Event()
         self.reasons = Reasons(api, namespace, name)
-        self._error: YourTurn | None = None
+        self._error: Exception | None = None
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
         apps, core = (f"{group}/namespaces/{namespace}" for group in ("/apis/apps/v1", "/api/v1"))
         self._sources = {
@@ -41,7 +41,7 @@ class Rollout:
             self._done.set()
 
     def _wait(self, generation: int) -> None:
-        said, since = "", time.monotonic()
+        said, since = [""], time.monotonic()
         while True:
             self._changed.wait(1)  # some reasons are only certain after a while
             self._changed.clear()
@@ -52,12 +52,13 @@ class Rollout:
                 if is_complete(deployment):
                     return
                 self.reasons.check(deployment, *([*self.objects[kind].values()] for kind in ("replicasets", "pods")))
-                if (progress := _progress(deployment)) != said:
-                    said, since = progress, time.monotonic()
-                    console.say(f"  rollout    {said}")
+                if (progress := _progress(deployment)) != said[-1]:
+                    since = since if progress in said else time.monotonic()  # a pod that comes and goes is no progress
+                    said.append(progress)
+                    console.say(f"  rollout    {progress}")
             deadline = STILL_SECONDS + (deployment or {"spec": {}})["spec"].get("progressDeadlineSeconds", 0)
             if time.monotonic() - since > deadline:
-                raise self._still(deployment, said, deadline)
+                raise self._still(deployment, said[-1], deadline)
 
     def _still(self, deployment: Object | None, said: str, seconds: int) -> YourTurn:
         """The error for controllers that are silent, or were paused."""
@@ -77,11 +78,11 @@ class Rollout:
             except ClusterRefusal as error:
                 if error.status != 410:  # that version is too old to watch from
                     return self._end(explain(error, f"watching {kind}", self.api.environment))
-            except YourTurn as error:
+            except Exception as error:  # a thread that ended in silence would be waited for
                 return self._end(error)
         return None
 
-    def _end(self, error: YourTurn) -> None:
+    def _end(self, error: Exception) -> None:
         self._error = error
         self._changed.set()
 
