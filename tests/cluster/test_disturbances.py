@@ -222,5 +222,6 @@ def test_a_deployer_stopped_by_hand_lets_go(small: Environment, releases: dict[s
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 130
+    assert small.get("leases")["items"] == []
     small.ok("deploy", "dev")
     small.serves(releases["two"])

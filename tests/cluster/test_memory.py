@@ -86,6 +86,9 @@ def test_a_release_whose_image_is_lost_is_passed_by_and_none_is_brought_that_cou
 def test_a_commit_that_could_not_be_made_is_known_before_anything_is_touched(
     served: Environment, releases: dict[str, Release]
 ) -> None:
+    """That of a rollback, and that of the return which a deployment may need."""
+    other = releases["one" if served.ledger()["id"] == releases["two"]["id"] else "two"]
+    served.promote_again(other)
     root, before, head = served.fork.root, generation(served), served.fork.git("rev-parse", "HEAD")
     for file, expected in (
         (root / ".git/index.lock", "index.lock"),
@@ -94,9 +97,13 @@ def test_a_commit_that_could_not_be_made_is_known_before_anything_is_touched(
         content = file.read_text() if file.exists() else None
         file.write_text(f"{content or ''}# mine\n")
         assert expected in served.refused("rollback", "dev", "--reason", "at night")
+        error = served.refused("deploy", "dev")
+        assert f"what serves in dev now could not be put back: {file.relative_to(root)}" in error
         file.unlink() if content is None else file.write_text(content)
     assert (generation(served), served.fork.git("rev-parse", "HEAD")) == (before, head)
     assert not served.fork.git("status", "--porcelain", OVERLAY)
+    served.ok("deploy", "dev")
+    served.serves(other)
 
 
 def test_todays_manifests_or_those_of_then(served: Environment, releases: dict[str, Release]) -> None:
