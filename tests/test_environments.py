@@ -163,15 +163,18 @@ def test_who_is_to_blame_for_a_refusal(status: int, message: str, blamed: bool) 
 
 
 @pytest.mark.parametrize(
-    ("message", "passes"),
+    ("message", "passes", "blamed"),
     [
-        ('pods "x" is forbidden: exceeded quota: few, requested: pods=1', True),
-        ('Internal error occurred: failed calling webhook "w": connect: connection refused', True),
-        ('pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot', False),
+        ('pods "x" is forbidden: exceeded quota: few, requested: pods=1', True, True),
+        ('Internal error occurred: failed calling webhook "w": connect: connection refused', True, False),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot', False, True),
     ],
     ids=["quota", "webhook that is away", "pod security"],
 )
-def test_what_may_pass_is_waited_for(message: str, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_pass_is_waited_for(
+    message: str, passes: bool, blamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not without end; a webhook that stays away is not the release's fault."""
     owner, revision = {"name": "serving", "uid": "d"}, {"deployment.kubernetes.io/revision": "1"}
     refused = {"type": "ReplicaFailure", "status": "True", "message": message}
     deployment = {"metadata": owner | {"annotations": revision}}
@@ -179,9 +182,11 @@ def test_what_may_pass_is_waited_for(message: str, passes: bool, monkeypatch: py
     judge = reasons.Reasons(cast(Api, SimpleNamespace(environment="dev")), "serving-dev", "serving")
     with nullcontext() if passes else pytest.raises(Failed, match="no pod can be made"):
         judge.check(deployment, [new | {"status": {"conditions": [refused]}}], [])
-    monkeypatch.setattr(reasons, "REFUSED_SECONDS", 0)
-    with pytest.raises(Failed, match="no pod can be made"):
+    monkeypatch.setattr(reasons, "QUOTA_SECONDS", 0)
+    monkeypatch.setattr(reasons, "AWAY_SECONDS", 0)
+    with pytest.raises(YourTurn, match="no pod can be made") as error:
         judge.check(deployment, [new | {"status": {"conditions": [refused]}}], [])
+    assert isinstance(error.value, Failed) is blamed
 
 
 class Answering:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from scripts.environments.credentials import Credentials
-from scripts.environments.refusals import ClusterRefusal
+from scripts.environments.refusals import WEBHOOKS, ClusterRefusal
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -168,9 +168,7 @@ class Api:
         check = f"kubectl{f' --context {self.context}' if self.context else ''} get --raw /readyz"
         where = f"the cluster of {self.environment} at {self.credentials.configuration.host}"
         if "webhook" in problem:
-            hooks = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
-            remedy = f"an administrator: {hooks}, and mend what stands behind it; then the same command again"
-            return YourTurn(f"{where} takes no change: {problem}", remedy)
+            return YourTurn(f"{where} takes no change: {problem}", WEBHOOKS)
         return YourTurn(f"{where} does not answer: {problem}", f"{check}; when it answers, the same command again")
 
 

@@ -5,19 +5,18 @@ import time
 from typing import Any
 
 from scripts.environments.api import Api
-from scripts.environments.refusals import ClusterRefusal, Failed
+from scripts.environments.refusals import WEBHOOKS, ClusterRefusal, Failed
 from scripts.workspace.errors import YourTurn
 
 Object = dict[str, Any]
 UNSCHEDULABLE_SECONDS = 10  # after the last pod that leaves: an autoscaler may report that it adds a node
-REFUSED_SECONDS = 20  # a webhook that stumbled may be back, and others may leave a quota
+QUOTA_SECONDS = 20  # others may leave it
+AWAY_SECONDS = 90  # of a webhook: a controller asks it again after 10, 20, 40 and 80 s
 MARGIN_SECONDS = 10  # beyond a grace period, for the kubelet to say that a pod is gone
 NODE_SECONDS = 40  # for a cluster to notice that a node is away
 PULL_SECONDS = 15  # a registry that stumbled is asked again after 10; one that has no such image says so at once
 NEVER = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden", "no such host", "invalid reference")
-PASSES = re.compile(
-    r"exceeded quota|failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again"
-)
+AWAY = re.compile(r"failed calling (webhook|validating|admission)|context deadline exceeded|timed out|try again")
 TAINT = "untolerated taint"  # newer schedulers do not name the taint
 THREADS = (
     "the kubelet's podPidsLimit is below 256 for each model, which TensorFlow Serving starts to load it, and 512 more"
@@ -45,8 +44,8 @@ class Reasons:
         if not new:
             return
         failure = condition(new, "ReplicaFailure", "True")
-        if failure and not self._may_pass(new, failure["message"]):
-            raise self._failed(f"no pod can be made: {_of_pod(failure['message'])}")
+        if failure:
+            self._refused(new, failure["message"])
         mine = [pod for pod in pods if owner(pod) == new["metadata"]["uid"]]
         for pod in mine:
             if reason := self._of_pod(pod):
@@ -57,9 +56,14 @@ class Reasons:
             seconds = deployment["spec"]["progressDeadlineSeconds"]
             raise self._failed(f"no progress for {seconds} s: {self._last_words(waiting)}")
 
-    def _may_pass(self, new: Object, message: str) -> bool:
-        """Whether pods that are refused may be admitted yet. A quota counts those that are leaving until they are gone."""
-        return bool(PASSES.search(message)) and (self._leaving() or not self._lasts(new, "refused", REFUSED_SECONDS))
+    def _refused(self, new: Object, message: str) -> None:
+        """Raises unless the pods may be admitted yet. A quota counts those that are leaving until they are gone."""
+        problem = f"no pod can be made: {_of_pod(message)}"
+        if AWAY.search(message):
+            if self._lasts(new, "away", AWAY_SECONDS):
+                raise YourTurn(f"Deployment/{self.name}: {problem}", WEBHOOKS)
+        elif "exceeded quota" not in message or (not self._leaving() and self._lasts(new, "quota", QUOTA_SECONDS)):
+            raise self._failed(problem)
 
     def _leaving(self) -> bool:
         """Whether pods of the Deployment are about to make room: one on a node that is away stays beyond its grace period."""

@@ -5,6 +5,10 @@ from typing import Any
 
 from scripts.workspace.errors import YourTurn
 
+WEBHOOKS = (
+    "an administrator: kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations, and mend what stands "
+    "behind them; then the same command again"
+)
 JUDGED = (400, 403, 413, 422)  # how manifests are refused; anything else (408, 409 …) is about the way or the moment
 
 
