@@ -13,6 +13,12 @@ from scripts.workspace.errors import YourTurn
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup.add_argument(parser)
     parser.add_argument("--to", metavar="RELEASE", help="its name or version, as history shows them")
+    parser.add_argument(
+        "--seen",
+        metavar="COMMIT",
+        default="",
+        help="without --to: only while the ledger says the release of that commit",
+    )
     parser.add_argument("--reason", default="", help="why, for whoever reads the history")
     parser.add_argument(
         "--with-manifests", action="store_true", help="also the overlay as it was when that release served last"
@@ -24,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(environment: str, to: str | None, reason: str, with_manifests: bool, force: bool) -> int:
+def run(environment: str, to: str | None, seen: str, reason: str, with_manifests: bool, force: bool) -> int:
     if not reason.strip():
         raise YourTurn(
             "a rollback needs a reason: whoever reads the history will ask",
@@ -36,6 +42,6 @@ def run(environment: str, to: str | None, reason: str, with_manifests: bool, for
     if to and not force:
         returning.refuse_blocked(target, to)
     with target.exclusively("rollback"):
-        chosen = returning.target_of_rollback(target, to, force, with_manifests)
+        chosen = returning.target_of_rollback(target, to, force, with_manifests, seen)
         delivery.deliver(target, chosen, "rollback", reason)
     return 0

@@ -171,9 +171,7 @@ def test_who_is_to_blame_for_a_refusal(status: int, message: str, blamed: bool) 
     ],
     ids=["quota", "webhook that is away", "pod security"],
 )
-def test_what_may_pass_is_waited_for(
-    message: str, passes: bool, blamed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_may_pass_is_waited_for(message: str, passes: bool, blamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not without end; a webhook that stays away is not the release's fault."""
     owner, revision = {"name": "serving", "uid": "d"}, {"deployment.kubernetes.io/revision": "1"}
     refused = {"type": "ReplicaFailure", "status": "True", "message": message}

@@ -2,7 +2,8 @@
 
 from scripts.environments.target import Environment, Target
 from scripts.ledger import blocks
-from scripts.workspace import console
+from scripts.ledger.overlays import Overlay
+from scripts.workspace import console, git
 from scripts.workspace.errors import YourTurn
 
 
@@ -47,10 +48,13 @@ def refuse_taken_back(environment: Environment, target: Target) -> None:
         raise YourTurn(problem, f'{keep}; or ./pipeline promote {name} --release {label} --reason "…"')
 
 
-def target_of_rollback(environment: Environment, to: str | None, force: bool, with_manifests: bool) -> Target:
+def target_of_rollback(
+    environment: Environment, to: str | None, force: bool, with_manifests: bool, seen: str
+) -> Target:
     """The release called `to`, or the one that served before the present one. Raises YourTurn if there is none.
 
-    An interrupted rollback keeps its target, even if another release served meanwhile.
+    An interrupted rollback keeps its target, even if another release served meanwhile. One that was asked for at the commit `seen` is of
+    the release which that commit has in its ledger: asked for twice, it would bring that one back.
     """
     if to:
         return _named(environment, to, force, with_manifests)
@@ -60,6 +64,9 @@ def target_of_rollback(environment: Environment, to: str | None, force: bool, wi
             console.say(f"  goes on    with the rollback to {begun.release} that was interrupted ({begun.time})")
             return target
     served, present = environment.served(), environment.ledger()
+    if git.exists(seen or "-") and (then := Overlay(environment.name).release(seen)) and then.label != present:
+        problem = f"{environment.name} is to serve {present} by now, and not {then.label} as when this was asked for"
+        raise YourTurn(problem, f"./pipeline status {environment.name}; if {present} is wrong too, ask for it again")
     earlier = [label for label in dict.fromkeys(reversed(served)) if label != present]
     for label in earlier:
         target = environment.find(label, with_manifests)

@@ -38,7 +38,10 @@ def test_there_and_back(dev: Environment, releases: dict[str, Release]):
     dev.deploy(two)
     asked = ask_a_pod_that_leaves(dev, 18)
     dev.serves(two)
-    dev.ok("rollback", "dev", "--reason", "three is too many")
+    once = ["rollback", "dev", "--reason", "three is too many", "--seen", dev.fork.git("rev-parse", "HEAD").strip()]
+    dev.ok(*once)
+    twice = f"dev is to serve {label(one)} by now, and not {label(two)} as when this was asked for"
+    assert dev.refused(*once).startswith(twice)
     dev.serves(one)
     dev.ok("rollback", "dev", "--reason", "it was not")
     dev.serves(two)
