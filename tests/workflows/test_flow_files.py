@@ -73,8 +73,10 @@ def test_a_rollback_brings_the_manifests_of_then_where_that_is_asked_for(
     (tmp_path / "pipeline").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "pipeline").chmod(0o755)
     variables = {"ENVIRONMENT": "dev", "RELEASE": "", "REASON": "wrong answers", "MANIFESTS": manifests}
+    variables["GITHUB_SHA"] = "c0ffee"  # the commit at which it was asked for
     done = subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True)
-    assert done.stdout.splitlines() == ["rollback", "dev", "--to", "", "--reason", "wrong answers", *flags]
+    asked = ["rollback", "dev", "--to", "", "--seen", "c0ffee", "--reason", "wrong answers"]
+    assert done.stdout.splitlines() == [*asked, *flags]
 
 
 def test_what_trains_and_what_builds_cannot_write_to_the_repository() -> None:
