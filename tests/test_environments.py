@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from scripts.environments import lease, memory, ownership, pods, reasons, rollout
-from scripts.environments.api import Api
+from scripts.environments import lease, memory, objects, ownership, pods, reasons, rollout
+from scripts.environments.api import Api, UnknownKind
 from scripts.environments.memory import Memory, Unreadable
 from scripts.environments.refusals import ClusterRefusal, Failed, explain
 from scripts.ledger.entries import Entry
@@ -203,6 +203,20 @@ class Answering:
 
     def delete(self, path: str, body: Any) -> None:
         return
+
+
+def test_an_outage_is_no_kind_that_is_gone() -> None:
+    """What could not be looked for is not forgotten, but is pruned by the same command again."""
+
+    def stumbling(error: YourTurn) -> objects.Objects:
+        def path(*arguments: str) -> str:
+            raise error
+
+        return objects.Objects(cast(Api, SimpleNamespace(environment="dev", path=path)), "serving-dev")
+
+    stumbling(UnknownKind("knows no PodMonitor", "")).prune("monitoring.coreos.com/v1 PodMonitor serving")
+    with pytest.raises(YourTurn, match="does not answer"):
+        stumbling(YourTurn("does not answer", "")).prune("v1 ConfigMap serving")
 
 
 def deploying(answer: Callable[[str], Any]) -> rollout.Rollout:

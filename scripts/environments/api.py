@@ -36,6 +36,10 @@ class Unknown(Exception):
     """The API server does not know who asks."""
 
 
+class UnknownKind(YourTurn):
+    """The cluster has no objects of that kind."""
+
+
 class Api:
     def __init__(self, environment: str, context: str):
         self.environment, self.context = environment, context
@@ -79,12 +83,12 @@ class Api:
                 raise
 
     def path(self, api_version: str, kind: str, namespace: str, name: str) -> str:
-        """The path of an object; the API server says which resource a kind is. Raises YourTurn if it knows no such kind."""
+        """The path of an object; the API server says which resource a kind is. Raises UnknownKind."""
         resource = self._kinds(api_version).get(kind)
         if not resource:
             problem = f"the cluster of {self.environment} knows no {kind} of {api_version}"
             file = f"k8s/overlays/{self.environment}/kustomization.yaml"
-            raise YourTurn(problem, f"install what defines it, or take its component out of {file}, and commit")
+            raise UnknownKind(problem, f"install what defines it, or take its component out of {file}, and commit")
         scope = f"/namespaces/{namespace}" if resource["namespaced"] else ""
         return f"{_group(api_version)}{scope}/{resource['name']}/{name}".rstrip("/")
 

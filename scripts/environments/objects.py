@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from scripts.environments import ownership
-from scripts.environments.api import Api
+from scripts.environments.api import Api, UnknownKind
 from scripts.environments.refusals import ClusterRefusal, explain
 from scripts.ledger import rendering
 from scripts.ledger.rendering import Manifest
@@ -99,7 +99,7 @@ class Objects:
         api_version, kind, name = identity.split(" ")
         try:
             path = self._path(api_version, kind, name)
-        except YourTurn:
+        except UnknownKind:
             return  # its kind is gone from the cluster, and the object with it
         live = self._asked(f"{kind}/{name}", self.api.find, path)
         if not live:

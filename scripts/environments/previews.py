@@ -71,7 +71,7 @@ def sweep() -> Iterator[str]:
             name, number = namespace["metadata"]["name"], namespace["metadata"]["labels"][LABEL]
             gone = "deletionTimestamp" in namespace["metadata"]
             if _owner(namespace) == gh.repository() and not gone and not _is_open(number):
-                api.request("DELETE", f"/api/v1/namespaces/{name}")
+                api.delete(f"/api/v1/namespaces/{name}", {})
                 yield name
     except ClusterRefusal as error:
         raise explain(error, "Namespace", "preview") from None
