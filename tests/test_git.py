@@ -36,15 +36,15 @@ def history(fork: Fork) -> list[tuple[str, str, str]]:
     return [(e["action"], e["release"], e["reason"]) for e in fork.read("build/history.json")][1:]
 
 
-def roll_back(fork: Fork) -> None:
-    """Release 1 in the place of 2, as `rollback` writes it once the cluster serves it."""
+def roll_back(fork: Fork, action: str = "rollback") -> None:
+    """Release 1 in the place of 2, as `rollback` writes it once the cluster serves it, or a deployment that failed."""
     program = f"""
 from pathlib import Path
 from scripts.ledger import entries
 from scripts.ledger.overlays import Overlay
 from scripts.release.releases import Release
 release = Release(Path(), {release(1)!r})
-Overlay("dev").write(release, "HEAD", entries.Entry(entries.now(), "rollback", release.label, "serving", "too slow"))
+Overlay("dev").write(release, "HEAD", entries.Entry(entries.now(), {action!r}, release.label, "serving", "too slow"))
 """
     subprocess.run([fork.root / ".venv/bin/python", "-c", program], cwd=fork.root, check=True)
 
@@ -154,6 +154,14 @@ def test_in_the_middle_of_a_merge_nothing_is_committed(fork: Fork, command: str)
     assert fork.git("status", "--porcelain") == before
     fork.git(command, "--abort")
     fork.ok("promote", "dev")
+
+
+def test_a_return_stands_in_the_ledger_though_it_changes_nothing_else(fork: Fork) -> None:
+    """What failed may have been a manifest elsewhere. A rollback to what is there already is none."""
+    roll_back(fork)
+    assert history(fork) == [("promote", FIRST, "")]
+    roll_back(fork, "return")
+    assert history(fork) == [("promote", FIRST, ""), ("return", FIRST, "too slow")]
 
 
 def test_a_promotion_killed_before_its_commit_changes_nothing(fork: Fork) -> None:
