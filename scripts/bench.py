@@ -94,8 +94,9 @@ def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_producti
         if needed:
             why = f"of {limit:g} CPU each, {capacity.BUSY:.0%} busy"
             console.tell(f"{wanted:g} requests a second need {needed} pod{'s' * (needed > 1)} {why}")
-    if errors := sum(row["errors"] for row in rows):
-        raise YourTurn(f"{errors} requests failed", f"kubectl --namespace {target.namespace} logs deployment/serving")
+    if failed := [row for row in rows if row["errors"]]:
+        problem = f"{sum(row['errors'] for row in failed)} requests failed; the first: {failed[0]['first_error']}"
+        raise YourTurn(problem, f"kubectl --namespace {target.namespace} logs deployment/serving")
     return 0
 
 

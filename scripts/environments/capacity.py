@@ -7,7 +7,6 @@ metrics-server has seen last.
 import asyncio
 import math
 import time
-from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -29,7 +28,8 @@ Row = dict[str, Any]
 def measure(cluster: Cluster, requests: list[Request], per_second: float, seconds: float) -> list[Row]:
     """A row for each pod under `per_second` requests for all of them together. Raises YourTurn if none can be asked.
 
-    {"pod", "per_second", "p50_ms", "p99_ms", "errors", "cpu": cores, "memory": bytes}; the last two are None where nobody measures them.
+    {"pod", "per_second", "p50_ms", "p99_ms", "errors", "first_error", "cpu": cores, "memory": bytes}; the last two are None where
+    nobody measures them.
     """
     import uvloop
 
@@ -40,10 +40,10 @@ def measure(cluster: Cluster, requests: list[Request], per_second: float, second
         sides = {endpoint.name: Side() for endpoint in connected}
         _look(connected, sides)
         begin = time.monotonic()
-        usage, errors = uvloop.run(_load(cluster, connected, requests, per_second, seconds))
+        usage, lost = uvloop.run(_load(cluster, connected, requests, per_second, seconds))
         took = time.monotonic() - begin
         _look(connected, sides)
-    return [_row(name, side, took, errors[name], usage.get(name, {})) for name, side in sides.items()]
+    return [_row(name, side, took, lost[name], usage.get(name, {})) for name, side in sides.items()]
 
 
 def _look(connected: list[Endpoint], sides: dict[str, Side]) -> None:
@@ -53,16 +53,19 @@ def _look(connected: list[Endpoint], sides: dict[str, Side]) -> None:
 
 async def _load(
     cluster: Cluster, connected: list[Endpoint], requests: list[Request], per_second: float, seconds: float
-) -> tuple[dict[str, dict[str, float]], Counter[str]]:
-    """Asks all pods at once. Returns their usage just before the end, and how many requests of each were lost."""
-    share, errors = per_second / len(connected) / len(requests), Counter()
+) -> tuple[dict[str, dict[str, float]], dict[str, Row]]:
+    """Asks all pods at once. Returns their usage just before the end, and how many requests of each were lost, and why the first."""
+    share = per_second / len(connected) / len(requests)
+    lost: dict[str, Row] = {endpoint.name: {"errors": 0, "first_error": ""} for endpoint in connected}
 
     async def ask(endpoint: Endpoint, api: str, path: str, body: bytes) -> None:
         address = f"{endpoint.host}:{endpoint.rest_port if api == 'rest' else endpoint.grpc_port}"
-        end = time.monotonic() + seconds
+        end, mine = time.monotonic() + seconds, lost[endpoint.name]
         while (left := end - time.monotonic()) > 0:
             report = await load.run(api, address, path, body, CLIENTS, min(left, ROUND_SECONDS), share)
-            errors[endpoint.name] += report["errors"]
+            mine["errors"] += report["errors"]
+            why = (endpoint.way and endpoint.way.trouble) or report["first_error"]
+            mine["first_error"] = mine["first_error"] or why
 
     async def look() -> dict[str, dict[str, float]]:
         await asyncio.sleep(seconds)  # the last round ends later by its warm-up
@@ -70,7 +73,7 @@ async def _load(
 
     looking = asyncio.create_task(look())
     await asyncio.gather(*(ask(e, api, path, body) for e in connected for _, api, path, body in requests))
-    return await looking, errors
+    return await looking, lost
 
 
 def _usage(cluster: Cluster) -> dict[str, dict[str, float]]:
@@ -88,10 +91,10 @@ def _usage(cluster: Cluster) -> dict[str, dict[str, float]]:
     }
 
 
-def _row(name: str, side: Side, seconds: float, errors: int, usage: dict[str, float]) -> Row:
+def _row(name: str, side: Side, seconds: float, lost: Row, usage: dict[str, float]) -> Row:
     times = {f"p{q * 100:.0f}_ms": round(t / 1000, 3) if (t := side.quantile(q)) else None for q in (0.5, 0.99)}
     measured = {"cpu": usage.get("cpu"), "memory": usage.get("memory")}
-    return {"pod": name, "per_second": round(side.requests() / seconds, 1), **times, "errors": errors, **measured}
+    return {"pod": name, "per_second": round(side.requests() / seconds, 1), **times, **lost, **measured}
 
 
 def pods_for(wanted: float, rows: list[Row], limit: float) -> int | None:

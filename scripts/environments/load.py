@@ -66,7 +66,10 @@ class Pace:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request when the one before is answered, until the meter says that the time is up; then `done` is set."""
+    """Sends the next request when the one before is answered, until the time is up.
+
+    `done` is set once it has ended: by itself, or by the other side, which loses a request while there is time left.
+    """
 
     def __init__(self, meter: Meter, pace: Pace) -> None:
         self.done = asyncio.get_running_loop().create_future()
@@ -77,11 +80,17 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.done.done():
+            return
         if time.perf_counter() < self._meter.end:
             self._meter.errors += 1
-            self._meter.first_error = self._meter.first_error or f"connection lost: {exc}"
-        if not self.done.done():
-            self.done.set_result(None)
+            why = f"connection lost: {exc or 'the other side has closed it'}"
+            self._meter.first_error = self._meter.first_error or why
+        self.done.set_result(None)
+
+    def _end(self) -> None:
+        self.done.set_result(None)
+        self._transport.close()
 
     def _go_on(self) -> None:
         due = self._pace.due()
@@ -91,10 +100,13 @@ class Connection(asyncio.Protocol):
             self._send(due)
 
     def _send(self, due: float) -> None:
-        if due > self._meter.end or self._transport.is_closing():
-            return self._transport.close()
-        self._sent = due
-        return self._transport.write(self._next())
+        if self._transport.is_closing():
+            return
+        if due > self._meter.end:  # by the clock it may not be over: an event loop's timers may be a millisecond early
+            self._end()
+        else:
+            self._sent = due
+            self._transport.write(self._next())
 
     def _next(self) -> bytes:
         raise NotImplementedError
@@ -103,7 +115,7 @@ class Connection(asyncio.Protocol):
         if self._meter.note(self._sent, ok, answer):
             self._go_on()
         else:
-            self._transport.close()
+            self._end()
 
 
 class Rest(Connection):
@@ -158,7 +170,7 @@ class Grpc(Connection):
         fields |= {"te": "trailers", "content-type": "application/grpc"}
         self._headers = b"".join(_literal(name.encode(), value.encode()) for name, value in fields.items())
         self._body = b"\x00" + len(message).to_bytes(4, "big") + message
-        self._stream, self._left, self._received = -1, b"", 0
+        self._stream, self._left, self._received, self._asked = -1, b"", 0, False
         self._initial = self._shared = self._window = (
             65535  # bytes that may be sent: on a new stream, on the connection, on this one
         )
@@ -171,7 +183,7 @@ class Grpc(Connection):
         super().connection_made(transport)
 
     def _next(self) -> bytes:
-        self._stream, self._has_data = self._stream + 2, False
+        self._stream, self._has_data, self._asked = self._stream + 2, False, True
         self._left, self._window = self._body, self._initial
         return _frame(self.HEADERS, self.END_HEADERS, self._stream, self._headers) + self._data()
 
@@ -207,7 +219,8 @@ class Grpc(Connection):
         elif kind == self.WINDOW:
             self._transport.write(self._widen(stream, int.from_bytes(payload, "big")))
         ended = (kind in (self.DATA, self.HEADERS) and flags & self.END_STREAM) or kind == self.RESET
-        if ended and stream == self._stream:  # a server may reset a stream that it has answered
+        if ended and stream == self._stream and self._asked:  # a server may reset a stream that it has answered
+            self._asked = False
             self._answered(self._has_data and kind != self.RESET, payload)  # a call that failed has no message
 
     def _widen(self, stream: int, size: int) -> bytes:

@@ -54,10 +54,10 @@ def newest(dev: Environment) -> str:
 
 
 def test_load_on_its_pods(served: Environment) -> None:
-    """No more requests than asked for, as the pods count themselves; a busy machine sends fewer, and may cut one off at the end."""
-    shown = served.run("bench", "dev", "--rate", "40", "--for", "2", "--json", "bench.json").out
+    """No more requests than asked for, as the pods count themselves, and none lost; a busy machine sends fewer."""
+    shown = served.ok("bench", "dev", "--rate", "40", "--for", "2", "--json", "bench.json").out
     (row,) = served.fork.read("bench.json")["pods"]
-    assert 0 < row["per_second"] < 50 and row["errors"] < 8
+    assert 0 < row["per_second"] < 50 and row["errors"] == 0
     assert 0 < row["p50_ms"] <= row["p99_ms"]
     assert row["pod"] in shown
 
