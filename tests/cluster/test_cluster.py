@@ -71,7 +71,7 @@ def test_a_pod_runs_a_pushed_digest_and_finds_its_peers_by_name(cluster: Cluster
 
 def test_a_given_cluster_is_used_only_with_its_name_said(cluster: Cluster):
     """What needs no node of its own runs there as well."""
-    tests = "tests/cluster/test_refusals.py::test_the_deployer_reads_no_secret_and_leaves_its_namespace_never"
+    tests = "tests/cluster/test_refusals.py::test_a_container_brought_into_a_pod_later_is_held_to_its_digest_too"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
     command += [f"--kubeconfig={cluster.kubeconfig}", f"--registry={cluster.registry}"]
     context = cluster.kubectl("config", "current-context").strip()

@@ -20,6 +20,8 @@ DEFINED = [  # kinds that components need and no bare cluster has, with any fiel
     ("prometheusrules", "PrometheusRule", "monitoring.coreos.com", "v1"),
     ("httproutes", "HTTPRoute", "gateway.networking.k8s.io", "v1"),
     ("grpcroutes", "GRPCRoute", "gateway.networking.k8s.io", "v1"),
+    ("backendtrafficpolicies", "BackendTrafficPolicy", "gateway.envoyproxy.io", "v1alpha1"),
+    ("envoyextensionpolicies", "EnvoyExtensionPolicy", "gateway.envoyproxy.io", "v1alpha1"),
     ("rollouts", "Rollout", "argoproj.io", "v1alpha1"),
     ("analysistemplates", "AnalysisTemplate", "argoproj.io", "v1alpha1"),
 ]
@@ -99,27 +101,11 @@ def test_a_client_certificate_that_has_expired(promoted: Environment):
     assert "does not accept these credentials: the certificate expired on 2020-" in error
 
 
-def test_the_deployer_reads_no_secret_and_leaves_its_namespace_never(dev: Environment, cluster: Cluster):
-    def can(*question: str) -> str:
-        subject = f"--as=system:serviceaccount:{dev.namespace}:deployer"
-        try:
-            return cluster.kubectl("auth", "can-i", *question, subject).strip()
-        except AssertionError:  # exit 1 with its "no"
-            return "no"
-
-    here = f"--namespace={dev.namespace}"
-    assert can("patch", "deployments", here) == "yes"
-    for question in (("get", "secrets"), ("create", "rolebindings"), ("create", "pods"), ("create", "pods/exec")):
-        assert can(*question, here) == "no", question
-    assert can("get", "deployments", "--namespace=default") == "no"
-
-
 def test_every_overlay_and_combination_is_accepted_by_the_api_server(
     cluster: Cluster, admission: None, combinations: list
 ):
     """Server-side dry run of each object once, however many combinations render it."""
-    for definition in DEFINED:
-        define(cluster, *definition)
+    define(cluster, *DEFINED)
     every = [manifests for _, manifests in combinations]
     every += [rendered(ROOT / "k8s/overlays" / name) for name in OVERLAYS]
     distinct = {json.dumps(manifest, sort_keys=True) for manifests in every for manifest in manifests}
@@ -129,20 +115,27 @@ def test_every_overlay_and_combination_is_accepted_by_the_api_server(
     assert out.count("serverside-applied") == len(distinct)
 
 
-def define(cluster: Cluster, plural: str, kind: str, group: str, name: str) -> None:
-    """A definition that takes any field, in place of the one that this cluster lacks."""
+def define(cluster: Cluster, *definitions: tuple[str, str, str, str]) -> None:
+    """Definitions that take any field, in place of those that this cluster lacks."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": name, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"plural": plural, "kind": kind, "singular": kind.lower()}
     annotations = {"api-approved.kubernetes.io": "unapproved, for a test"}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}", "annotations": annotations},
-        "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
-    }
-    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(definition))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=30s")
+    items = [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.{group}", "annotations": annotations},
+            "spec": {
+                "group": group,
+                "names": {"plural": plural, "kind": kind, "singular": kind.lower()},
+                "scope": "Namespaced",
+                "versions": [{"name": name, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+            },
+        }
+        for plural, kind, group, name in definitions
+    ]
+    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    cluster.kubectl("apply", "--filename=-", stdin=document)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename=-", stdin=document)
 
 
 def test_an_environment_of_another_clone_is_known_by_what_the_cluster_remembers(
