@@ -1,5 +1,6 @@
 """What a release is named by: the parsed code that decides its answers, and nothing that only prints."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,12 @@ def test_all_code_that_computes_with_tensors_is_in_the_identity() -> None:
         str(p.relative_to(ROOT)) for p in outside if any(f"import {name}" in p.read_text() for name in DECIDES)
     ]
     assert [path for path in computing if not path.startswith("scripts/reports/")] == ["scripts/training/isolation.py"]
+
+
+def test_every_python_writes_a_statement_alike() -> None:
+    """A workflow's Python is not that of the person, nor of a training in a cluster."""
+    (statement,) = ast.parse("def f(x): return x").body
+    assert identity.written(statement) == (
+        "FunctionDef(name='f', args=arguments(posonlyargs=[], args=[arg(arg='x')], kwonlyargs=[], kw_defaults=[], defaults=[]), "
+        "body=[Return(value=Name(id='x', ctx=Load()))], decorator_list=[])"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,13 @@ def _body(path: Path) -> list[ast.stmt]:
 
 
 def _hash(statements: list[ast.stmt]) -> str:
-    return hashlib.sha256("\n".join(map(ast.dump, statements)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(map(written, statements)).encode()).hexdigest()
+
+
+def written(statement: ast.stmt) -> str:
+    """The statement as Python 3.11 writes it: later ones add a field that is empty, and leave out what is."""
+    whole = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(statement, **whole).replace(", type_params=[]", "")
 
 
 @parsing.of_file
