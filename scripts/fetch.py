@@ -7,7 +7,7 @@ import argparse
 
 from scripts.release import sources
 from scripts.release.sources import LOCK
-from scripts.sources import cache, fetching
+from scripts.sources import cache, fetching, pointers
 from scripts.training import models
 from scripts.workspace import console, settings
 from scripts.workspace.errors import YourTurn
@@ -32,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(model: list[str] | None, update: list[str] | None, sample: bool, prune: float | None) -> int:
-    declared = fetching.of_models(models.chosen(model))
+    modules = models.chosen(model)
+    declared = fetching.of_models(modules)
     if prune is not None:
         _prune(prune)
+    pointers.resolve(modules)
     if not declared:
         console.say("  skipped    no model of the release names SOURCES; --model asks for another one")
         return 0

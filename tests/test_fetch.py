@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.release import pointers
 from tests.support import aws, web
 from tests.support.fork import INSTANT, Fork, Result, run_verb
 from tests.support.web import Web
@@ -320,24 +321,44 @@ def test_a_pointer_of_git_lfs_has_the_identity_of_its_file(fork: Fork) -> None:
     assert identity(fork) == before
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "words"),
-    [
-        (
-            "weights.bin",
-            POINTER,
-            "model/instant/weights.bin is kept by Git LFS, and only a pointer to it is here; git-lfs is not installed",
-        ),
-        (
-            "table.csv.dvc",
-            "outs:\n- md5: 0\n  path: table.csv\n",
-            "model/instant/table.csv is kept by DVC, and only a pointer to it is here; dvc is not installed",
-        ),
-    ],
-    ids=["Git LFS", "DVC"],
-)
-def test_a_pointer_without_its_tool_is_told(fork: Fork, file: str, text: str, words: str) -> None:
+KEPT = "outs:\n- md5: 667a4cd6722f8d7b4e5e120508122e0e\n  hash: md5\n  path: table.csv\n"
+WITHOUT = {
+    "Git LFS": (
+        {"weights.bin": POINTER},
+        "model/instant/weights.bin is kept by Git LFS, and only a pointer to it is here; git-lfs is not installed",
+    ),
+    "DVC": (
+        {"table.csv.dvc": KEPT},
+        "model/instant/table.csv is kept by DVC, and only a pointer to it is here; dvc is not installed",
+    ),
+    "DVC, and an older file": (
+        {"table.csv.dvc": KEPT, "table.csv": "1.0\n"},
+        "and what is here is not what model/instant/table.csv.dvc names; dvc is not installed",
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", WITHOUT)
+def test_a_pointer_without_its_tool_is_told(fork: Fork, tmp_path: Path, tool: str) -> None:
+    written, words = WITHOUT[tool]
     (fork.root / "model/instant").mkdir()
-    (fork.root / "model/instant" / file).write_text(text)
-    result = run(fork, "train", PATH="/usr/bin:/bin")
-    assert result.code == 1 and words in result.err
+    for name, text in written.items():
+        (fork.root / "model/instant" / name).write_text(text)
+    (tmp_path / "git").symlink_to(
+        str(shutil.which("git"))
+    )  # and no other program: many a machine has Git LFS beside it
+    for verb in ("fetch", "train"):
+        result = run(fork, verb, PATH=str(tmp_path))
+        assert result.code == 1 and words in result.err
+
+
+def test_a_folder_that_dvc_keeps_is_there_if_it_is_as_dvc_noted(tmp_path: Path) -> None:
+    """By what DVC 3.67 wrote of such a folder."""
+    for name, text in {"a.txt": "a", "b.txt": "bé", "z/1": "1\n", "z-a/1": "2\n", "Ü": "3\n"}.items():
+        (tmp_path / "more" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "more" / name).write_text(text)
+    pointer = tmp_path / "more.dvc"
+    pointer.write_text("outs:\n- md5: 334b4e640a0f0e1b99b3d6f92160ff57.dir\n  hash: md5\n  path: more\n")
+    assert pointers.dvc([pointer]) == {}
+    (tmp_path / "more/z/1").write_text("4\n")
+    assert pointers.dvc([pointer]) == {tmp_path / "more": pointer}

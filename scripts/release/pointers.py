@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
@@ -16,6 +19,8 @@ LARGEST = 1024  # bytes of a pointer, by Git LFS's own limit
 
 def lfs(path: Path) -> str | None:
     """The SHA-256 of the file that a pointer of Git LFS stands for; None for any other file."""
+    if path.is_dir():  # which DVC may keep
+        return None
     with path.open("rb") as file:
         found = LFS.match(file.read(LARGEST))
     return found[1].decode() if found else None
@@ -27,19 +32,32 @@ def sha256(path: Path) -> str:
 
 
 def dvc(paths: Iterable[Path]) -> dict[Path, Path]:
-    """What DVC keeps and is not here, by the file that stands for it: data.npz by data.npz.dvc."""
-    missing = {}
-    for path in paths:
-        if path.suffix == ".dvc":
-            for out in _outs(path):
-                if not (path.parent / out).exists():
-                    missing[path.parent / out] = path
-    return missing
+    """What DVC keeps and is not here as it was kept, by the file that stands for it: data.npz by data.npz.dvc."""
+    pointers = [path for path in paths if path.suffix == ".dvc"]
+    outs = {pointer.parent / out["path"]: (pointer, out) for pointer in pointers for out in _outs(pointer)}
+    return {path: pointer for path, (pointer, out) in outs.items() if not _is_kept(path, out)}
 
 
-def _outs(path: Path) -> list[str]:
+def _outs(path: Path) -> list[dict[str, Any]]:
     try:
         document = YAML(typ="safe").load(path.read_text())
-        return [out["path"] for out in document["outs"]]
+        return [out for out in document["outs"] if out["path"]]
     except (YAMLError, KeyError, TypeError):
         return []  # not DVC's
+
+
+def _is_kept(path: Path, out: dict[str, Any]) -> bool:
+    """Whether `path` holds what DVC noted: else a model would be trained on other data than those that its release is named by."""
+    noted = out.get("md5") if out.get("hash") == "md5" else None  # before its version 3, DVC left out carriage returns
+    if not path.exists() or not noted:
+        return path.exists()
+    if not path.is_dir():
+        return _md5(path) == noted
+    found = sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file())
+    listed = json.dumps([{"md5": _md5(path / one), "relpath": one} for one in found]).encode()
+    return f"{hashlib.md5(listed, usedforsecurity=False).hexdigest()}.dir" == noted
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

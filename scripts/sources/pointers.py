@@ -15,19 +15,27 @@ from scripts.workspace.errors import YourTurn
 def resolve(modules: Iterable[str]) -> None:
     """Raises YourTurn for a pointer whose tool is missing, or fails."""
     paths = identity.data_files(list(modules))
-    if lfs := [path for path in paths if pointers.lfs(path)]:
+    if lfs := {path: path for path in paths if pointers.lfs(path)}:
         _call(["git", "lfs", "pull", "--include", ",".join(map(str, lfs))], "git-lfs", "Git LFS", lfs)
     if dvc := pointers.dvc(paths):
-        _call(["dvc", "pull", *sorted(set(map(str, dvc.values())))], "dvc", "DVC", list(dvc))
+        _call(["dvc", "pull", *sorted(set(map(str, dvc.values())))], "dvc", "DVC", dvc)
 
 
-def _call(command: list[str], program: str, name: str, wanted: list[Path]) -> None:
-    shown = " ".join(command)
-    problem = f"{wanted[0]} is kept by {name}, and only a pointer to it is here"
+def _call(command: list[str], program: str, name: str, wanted: dict[Path, Path]) -> None:
+    """`wanted` is what is not here as it is kept, by its pointer."""
+    file, pointer = next(iter(wanted.items()))
+    is_other = file != pointer and file.exists()
+    here = f"what is here is not what {pointer} names" if is_other else "only a pointer to it is here"
+    problem, shown = f"{file} is kept by {name}, and {here}", " ".join(command)
+    remedy = (
+        f"if that is meant, {program} add {file}; else {program} pull --force {pointer}"
+        if is_other
+        else f"mend that, then {shown}"
+    )
     if not shutil.which(program):
         raise YourTurn(f"{problem}; {program} is not installed", f"install it, then {shown}")
     console.say(f"  fetch      {shown}")
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if ended.returncode or any(not path.exists() or pointers.lfs(path) for path in wanted):
-        words = ended.stderr.strip().splitlines()
-        raise YourTurn(f"{problem}; {program} says: {words[-1] if words else 'nothing'}", f"mend that, then {shown}")
+        words = " ".join(ended.stderr.split())[:300]
+        raise YourTurn(f"{problem}; {program} says: {words or 'nothing'}", remedy)
