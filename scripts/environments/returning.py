@@ -49,7 +49,7 @@ def refuse_taken_back(environment: Environment, target: Target) -> None:
 
 
 def target_of_rollback(
-    environment: Environment, to: str | None, force: bool, with_manifests: bool, seen: str
+    environment: Environment, to: str | None, force: bool, with_manifests: bool, seen: str = ""
 ) -> Target:
     """The release called `to`, or the one that served before the present one. Raises YourTurn if there is none.
 
