@@ -108,7 +108,8 @@ def test_a_deployer_with_another_clock_counts_by_its_signs_of_life(
     dev, lease = shared_dev, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "deployer"}}
     holder = "./pipeline deploy (process 1 on another)"
     dev.promote(releases["one"])
-    dev.fork.edit("scripts/environments/lease.py", "\nSECONDS = 60 ", "\nSECONDS = 6 ", missing_ok=True)
+    for name, seconds, few in (("SECONDS", 60, 10), ("RENEW_SECONDS", 5, 1)):
+        dev.fork.edit("scripts/environments/lease.py", f"\n{name} = {seconds}", f"\n{name} = {few}", missing_ok=True)
     dev.kubectl("apply", "-f", "-", stdin=json.dumps(lease | json.loads(held_by(holder, clock))))
     done = threading.Event()
 
