@@ -145,20 +145,21 @@ def _dated(engine, image, tag: str, seconds: int) -> str:
     """The image with the release's time in place of the present time, so that its digest is the same whenever it is built.
 
     Only its configuration is loaded, for layers that the engine has: an engine with unpacked layers takes a Docker archive for that, one
-    with a containerd store an OCI layout. Any other (Podman) takes no image without its layers: there it stays as it was built.
+    with a containerd store an OCI layout, and Podman one of the layers as it has unpacked them. In any other it stays as it was built.
     """
     import docker.errors
 
+    diffs = image.attrs["RootFS"]["Layers"]
     config = json.dumps(_configuration(image.attrs, seconds), sort_keys=True).encode()
-    layers = [f"{number}/layer.tar" for number in range(len(image.attrs["RootFS"]["Layers"]))]
+    layers = [f"{number}/layer.tar" for number in range(len(diffs))]
     manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": layers}]
     try:
         return _loaded(engine, {"config.json": config, "manifest.json": json.dumps(manifest).encode()})
     except docker.errors.DockerException:
         pass
-    kept = oci.layers(engine.api.get_image(tag))
+    kept = oci.layers(engine.api.get_image(tag)) or oci.unpacked(diffs)
     try:
-        return _loaded(engine, oci.layout(config, kept, tag)) if kept else image.id
+        return _loaded(engine, oci.layout(config, kept, tag))
     except docker.errors.DockerException:
         return image.id
 
@@ -234,13 +235,13 @@ def push(name: str, tag: str, show: Callable[[str], None]) -> tuple[str, bool]:
         return digest, True
 
 
-def push_as(reference: str, name: str, tag: str) -> None:
-    """Adds a tag to the image `reference` in the registry; only the manifest is sent."""
-    if digest_in_registry(f"{name}:{tag}") == reference.rpartition("@")[2]:
+def push_as(name: str, pushed: str, digest: str, tag: str) -> None:
+    """Adds a tag to `name`:`pushed`, which is `digest` in the registry; only the manifest is sent."""
+    if digest_in_registry(f"{name}:{tag}") == digest:
         return
     engine, doing = client(), f"{name}:{tag} cannot be pushed"
     with explained(doing):
-        engine.images.get(reference).tag(name, tag)
+        engine.images.get(f"{name}:{pushed}").tag(name, tag)
         _follow(engine.api.push(name, tag=tag, stream=True, decode=True), doing, lambda line: None)
         engine.images.remove(f"{name}:{tag}")
 
@@ -249,9 +250,14 @@ def digest_in_registry(reference: str) -> str | None:
     """The digest of `reference` (a tag or a digest) in the registry; None if the registry does not have it."""
     import docker.errors
 
+    from scripts.release import registry
+
     try:
         return client().api.inspect_distribution(reference)["Descriptor"]["digest"]
     except docker.errors.APIError as error:
+        if error.explanation == "Not Found":  # the request itself: Podman has none like it
+            name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
+            return registry.Repository(name).digest(tag)
         if re.search(r"not found|manifest unknown|name unknown|no such", str(error), re.I):
             return None
         raise

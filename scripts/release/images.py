@@ -43,7 +43,7 @@ def _build(release: Release) -> str:
     built = {architecture: _build_for(release, architecture) for architecture in platforms.chosen()}
     own, tag = built.get(platforms.here(), next(iter(built.values()))), reference(release)
     with engine.explained(f"the image {tag} cannot be tagged"):
-        engine.client().images.get(own).tag(tag)
+        engine.client().images.get(own).tag(name(), release.label)
     note = {"release": release.id, "reference": tag, "id": own, "images": built}
     files.write_json(NOTE, note | {"volume": has_volume(), "tested": False})
     words = stand_in(own)

@@ -9,6 +9,7 @@ from typing import Any
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
 SMALL = 2**20  # bytes: a manifest is smaller, and a layer is not read into memory
 
 
@@ -23,6 +24,11 @@ def layers(archive: Iterable[bytes]) -> list[dict[str, Any]]:
         digest = found["manifests"][0]["digest"].replace(":", "/")
         found = json.loads(small[f"blobs/{digest}"])
     return [{key: layer[key] for key in ("mediaType", "digest", "size")} for layer in found["layers"]]
+
+
+def unpacked(diffs: list[str]) -> list[dict[str, Any]]:
+    """The descriptors of layers by the digests of their content. Their sizes are not asked for: none of them is read."""
+    return [{"mediaType": LAYER, "digest": digest, "size": 0} for digest in diffs]
 
 
 def layout(config: bytes, layers: list[dict[str, Any]], tag: str) -> dict[str, bytes]:

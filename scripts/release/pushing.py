@@ -34,7 +34,7 @@ def push(release: Release, dirty: bool = False, preview: bool = False) -> None:
     if len(digests) > 1:  # the hash alone is the tag that `find` asks for
         platforms.push_index(name, release.name, digests)
     else:
-        engine.push_as(f"{name}@{digest}", name, release.name)
+        engine.push_as(name, tag, digest, release.name)
     actions.output(name=name, digest=digest)
 
 

@@ -139,8 +139,13 @@ class Repository:
 
     def has(self, digest: str) -> bool:
         """Whether there is a manifest with that digest. Raises YourTurn if the registry does not say."""
-        with self._explained(f"{self.name}@{digest} cannot be asked for"):
-            return bool(self._ask("HEAD", f"manifests/{digest}", missing=True, timeout=(5, 10)))
+        return self.digest(digest) is not None
+
+    def digest(self, reference: str) -> str | None:
+        """The digest of the manifest with that tag or digest; None if there is none."""
+        with self._explained(f"{self.name}@{reference} cannot be asked for"):
+            answer = self._ask("HEAD", f"manifests/{reference}", missing=True, timeout=(5, 10))
+            return answer.headers["Docker-Content-Digest"] if answer else None
 
     def manifest(self, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The manifest with that tag or digest, and its descriptor."""

@@ -7,7 +7,7 @@ import docker
 
 from scripts.release import engine as engines
 
-DOCKERFILE = b"FROM pipeline-tiny:1\nCOPY rootfs /\nUSER 65532:65532\n"
+DOCKERFILE = b"FROM pipeline-tiny:latest\nCOPY rootfs /\nUSER 65532:65532\n"
 SECONDS = 1_750_000_000
 
 
@@ -25,12 +25,12 @@ def test_the_same_content_is_the_same_image(engine: docker.DockerClient) -> None
     base = io.BytesIO()
     with tarfile.open(fileobj=base, mode="w") as tar:
         engines.add(tar, "etc/base", b"", SECONDS)
-    engine.api.import_image_from_data(base.getvalue(), repository="pipeline-tiny", tag="1")
+    engine.api.import_image_from_data(base.getvalue(), repository="pipeline-tiny", tag="latest")
     found = []
     for tag in ("pipeline-tiny:a", "pipeline-tiny:b"):
         found.append(build(tag))
         assert engine.images.get(tag).attrs["Created"].startswith("2025-06-15T15:06:40")
         engine.images.remove(tag)  # and what the engine would build the next one of
         engine.images.prune({"dangling": True, "label": "a=label"})
-    engine.images.remove("pipeline-tiny:1")
+    engine.images.remove("pipeline-tiny:latest")
     assert found[0] == found[1]

@@ -141,5 +141,7 @@ def test_refusals_in_words(registry, defect: str) -> None:
 
 
 def test_a_manifest_that_is_not_there(registry) -> None:
+    repository = registries.Repository(f"127.0.0.1:{registry()}/team/model")
+    assert repository.digest("1") is None
     with pytest.raises(YourTurn, match="manifest unknown"):
-        registries.Repository(f"127.0.0.1:{registry()}/team/model").manifest(f"sha256:{'0' * 64}")
+        repository.manifest(f"sha256:{'0' * 64}")
