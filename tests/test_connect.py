@@ -143,3 +143,12 @@ def test_a_value_cannot_set_another_output(tmp_path: Path, monkeypatch: pytest.M
     assert lines == ["one", "EOF", "other=two"]
     assert head == f"name<<{end}"
     assert len(end) == 32
+
+
+def test_a_summary_is_no_longer_than_github_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    for text in ("short", "ö" * 2**20, "more"):
+        actions.summary(text)
+    assert 2**20 - 101 <= path.stat().st_size <= 2**20
+    assert path.read_text().startswith("short\n\nö")

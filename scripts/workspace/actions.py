@@ -5,6 +5,8 @@ Outside of a workflow the functions do nothing, so that no verb needs to know wh
 
 import os
 
+SUMMARY = 2**20 - 100  # bytes; of a step that writes more than a MiB, GitHub shows nothing
+
 
 def output(**values: str) -> None:
     """Sets outputs of the step."""
@@ -17,10 +19,12 @@ def variable(**values: str) -> None:
 
 
 def summary(markdown: str) -> None:
-    """Adds to the page of the run."""
+    """Adds to the page of the run, as much as that takes."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(path, "a") as file:
-            file.write(f"{markdown.rstrip()}\n\n")
+        text = f"{markdown.rstrip()}\n\n".encode()
+        with open(path, "ab") as file:
+            room = max(SUMMARY - file.tell(), 0)
+            file.write(text if len(text) <= room else f"{text[:room].decode(errors='ignore')}\n…\n\n".encode())
 
 
 def annotate(level: str, text: str) -> None:

@@ -150,6 +150,21 @@ def test_what_the_pipeline_pushes_by_an_app_starts_nothing_twice() -> None:
     assert f"github.event.head_commit.committer.email != '{commits.COMMITTER}'" in condition
 
 
+def test_scorecard_may_read_what_it_judges() -> None:
+    """In a private repository nothing is readable that is not granted."""
+    jobs = load(ROOT / ".github/workflows/security.yml")["jobs"]
+    needed = dict.fromkeys(("actions", "checks", "contents", "issues", "pull-requests"), "read")
+    assert needed.items() <= jobs["scorecard"]["permissions"].items()
+
+
+@each_workflow
+def test_what_queues_is_never_cancelled(path: Path) -> None:
+    """GitHub takes no workflow that asks for both."""
+    document = load(path)
+    limits = [one["concurrency"] for one in (document, *document["jobs"].values()) if "concurrency" in one]
+    assert [limit for limit in limits if limit.get("queue") == "max" and limit["cancel-in-progress"] is not False] == []
+
+
 def test_the_image_scan_waits_for_no_other_check() -> None:
     jobs = load(ROOT / ".github/workflows/security.yml")["jobs"]
     assert jobs["image"]["needs"] == "plan"
