@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,12 @@ PACKAGES = {  # that fsspec needs beside itself, by scheme
     "hf": "huggingface_hub",
 }
 KNOWN = ["file", "http", "https", "oci", *PACKAGES]
+GONE = re.compile(r"\b404\b.{0,20}not found", re.IGNORECASE)
+# Each library has its own word.
+REFUSED = re.compile(r"\b40[13]\b|forbidden|credential|authenti|authori[sz]", re.IGNORECASE)
+LOG_IN = "log in as that cloud's own tools do (docs/data.md has each), then the same command again"
+AGAIN = "the same command again goes on; if it comes again, see that the address is right"
+AUTHORITY = "if your organisation has an authority of its own: export SSL_CERT_FILE=its certificate; then the same command again"
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,10 @@ def _at(source: Declared) -> str:
     return f"{source.file}, line {source.line}"
 
 
+class Final(YourTurn):
+    """Another attempt would end as this one did."""
+
+
 @contextmanager
 def explained(source: Declared, what: str = "") -> Generator[None]:
     """Each library has errors of its own for the same things: what they say stands in one sentence, with what the person can do."""
@@ -74,8 +86,8 @@ def explained(source: Declared, what: str = "") -> Generator[None]:
     except Exception as error:
         while isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # fsspec says so of whatever happens while it asks for a file by HTTP
-        problem = f"the source {source.name!r}: {named(source, what)} {_words(error)}"
-        raise YourTurn(problem, _remedy(source, error)) from error
+        kind, words, remedy = _told(source, error)
+        raise kind(f"the source {source.name!r}: {named(source, what)} {words}", remedy) from error
 
 
 def named(source: Declared, path: str) -> str:
@@ -83,24 +95,15 @@ def named(source: Declared, path: str) -> str:
     return f"{source.url}{f' ({path})' if path else ''}"
 
 
-def _words(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    if isinstance(error, FileNotFoundError):
-        return "is not there"
-    if isinstance(error, PermissionError) or any(code in text for code in ("403", "401", "Forbidden")):
-        return f"may not be read: {text}"
-    return f"cannot be read: {type(error).__name__}: {text}"
-
-
-def _remedy(source: Declared, error: BaseException) -> str:
-    text = f"{type(error).__name__} {error}"
-    if isinstance(error, FileNotFoundError):
-        return f"put it there, or edit {_at(source)}"
+def _told(source: Declared, error: Exception) -> tuple[type[YourTurn], str, str]:
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    if isinstance(error, FileNotFoundError) or GONE.search(text):
+        return Final, "is not there", f"put it there, or edit {_at(source)}"
     if "certificate" in text.lower():
-        return "if your organisation has an authority of its own: export SSL_CERT_FILE=its certificate; then the same command again"
-    if isinstance(error, PermissionError) or "redential" in text or "403" in text or "401" in text:
-        return "log in as that cloud's own tools do (docs/data.md has each), then the same command again"
-    return "the same command again goes on; if it comes again, see that the address is right"
+        return Final, f"cannot be read: {text}", AUTHORITY
+    if isinstance(error, PermissionError) or REFUSED.search(text):
+        return Final, f"may not be read: {text}", LOG_IN
+    return YourTurn, f"cannot be read: {text}", AGAIN
 
 
 class Files:
@@ -139,7 +142,7 @@ class Files:
     def _remote(self, info: dict[str, Any]) -> Remote:
         kept = {
             key: str(info[key])
-            for key in ("ETag", "etag", "md5", "sha256", "mtime", "LastModified", "generation", "oid")
+            for key in ("ETag", "etag", "md5", "sha256", "mtime", "LastModified", "generation", "blob_id")
             if info.get(key)
         }
         return Remote(
@@ -161,6 +164,8 @@ def _system(url: str) -> tuple[Any, str]:
     import aiohttp
     import fsspec
 
+    # Some libraries log what they also raise, with its traceback: it is told once.
+    logging.getLogger().addHandler(logging.NullHandler())
     if urlsplit(url).scheme not in ("http", "https"):
         return fsspec.url_to_fs(url)
     # aiohttp heeds a proxy's variables only if it is told to, and ends a transfer of more than five minutes.

@@ -15,14 +15,13 @@ from typing import Any
 
 from scripts.release.sources import LOCK, Declared
 from scripts.sources import cache
-from scripts.sources.places import BLOCK, Place, explained, named
+from scripts.sources.places import BLOCK, Final, Place, explained, named
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
 AT_ONCE = 8  # transfers: one connection seldom fills a line
 ATTEMPTS = 3  # at a transfer that breaks off, each from where the one before ended
 SPARE = 2**28  # bytes of disk that are left free
-FINAL = (FileNotFoundError, PermissionError)  # another attempt ends as the first
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class _Count:
     """The bytes that have come, of all threads together."""
 
     total: int  # bytes
-    progress: console.Progress
+    progress: console.Progress | None
     bytes: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,7 +58,7 @@ class _Count:
             raise InterruptedError
         with self.lock:
             before, self.bytes = self.bytes, self.bytes + count
-            if self.bytes >> 20 > before >> 20:
+            if self.progress and self.bytes >> 20 > before >> 20:
                 self.progress.show(self.bytes >> 20, (self.total >> 20) or None, "MiB")
 
 
@@ -84,6 +83,12 @@ def bring(wanted: list[File]) -> list[dict[str, Any]]:
         return [future.result() for future in futures]
 
 
+def bring_quietly(file: File) -> dict[str, Any]:
+    """bring(), of one file, while something else is shown."""
+    _check_disk(file.size or 0)
+    return _bring(file, _Count(file.size or 0, None))
+
+
 def _check_disk(size: int) -> None:
     """Raises YourTurn, before the first byte, if the cache's disk has no room."""
     folder = cache.folder()
@@ -106,7 +111,7 @@ def _bring(file: File, count: _Count) -> dict[str, Any]:
             try:
                 sha256 = _append(file, partial, count)
             except YourTurn as error:
-                if attempt == ATTEMPTS or isinstance(error.__cause__, (*FINAL, InterruptedError)):
+                if attempt == ATTEMPTS or isinstance(error, Final) or isinstance(error.__cause__, InterruptedError):
                     raise
                 continue
             if file.sha256 in (None, sha256):
