@@ -19,7 +19,7 @@ A model file defines, in this order:
 It may define, too:
 
     SOURCES                             what it uses from elsewhere: {"flats": Source("s3://bucket/flats/*.parquet")}. path("flats") is the
-                                        verified file or folder, which `./pipeline fetch` brings
+                                        verified file or folder, which `./pipeline fetch` brings; each("flats") gives its files one by one
     LABELS                              the classes, in the order of the network's outputs: the card then shows what is taken for what
     PREDICTIONS                         the outputs that metrics() is given: a name, for an array; several, for a dict. Left out: the only
                                         output, or all of them by name. A dict, too, where the targets are one
@@ -40,8 +40,9 @@ import importlib
 import inspect
 import os
 import re
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -106,11 +107,13 @@ class Source:
     """Data or weights from elsewhere: a file, a pattern, or a folder whose address ends in a slash.
 
     `url` is any address that fsspec knows, or oci://REGISTRY/NAME:TAG. `sample` is a file below model/ that may stand in its place where
-    nobody may read it: in the check of a stranger's pull request. Both are literal strings: they are read without running the file.
+    nobody may read it: in the check of a stranger's pull request. With `stream`, no file is kept: each() gives them one by one, for more
+    than the disk holds. All are literals: they are read without running the file.
     """
 
     url: str
     sample: str | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,26 @@ def path(source: str) -> Path:
     if not found[0].exists():
         raise FileNotFoundError(f"the source {source!r} is not here: ./pipeline fetch")
     return found[0]
+
+
+def each(source: str) -> Iterator[Path]:
+    """The files of a source in the order of their paths. Of a stream, each is brought and verified before it is given, and is gone when the
+    next one is asked for. Raises OSError for one that cannot be had."""
+    place = os.path.relpath(Path(__file__).parents[1] / "build/sources.sock")
+    with socket.socket(socket.AF_UNIX) as asking, asking.makefile("rw") as lines:
+        if asking.connect_ex(place):  # no source of this model is a stream
+            yield from _files(path(source))
+            return
+        print(source, file=lines, flush=True)
+        while given := lines.readline().rstrip("\n"):
+            if given.startswith("!"):
+                raise OSError(given[1:])
+            yield from _files(path(source)) if given == "-" else [Path(given)]
+            print(file=lines, flush=True)
+
+
+def _files(found: Path) -> list[Path]:
+    return sorted(file for file in found.rglob("*") if file.is_file()) if found.is_dir() else [found]
 
 
 def load(module: str) -> ModuleType:

@@ -125,14 +125,33 @@ def test_one_that_always_breaks_off_is_told_and_the_next_call_goes_on(fork: Fork
     assert fetch(fork).code == 0 and server.sent[0][1] > 0
 
 
-def test_other_bytes_than_noted_are_refused(fork: Fork, server: Web) -> None:
+@pytest.mark.parametrize("content", [DATA.replace(b"2.0", b"9.0"), DATA[:1000]], ids=["other bytes", "half of them"])
+def test_other_bytes_than_noted_are_refused(fork: Fork, server: Web, content: bytes) -> None:
     note(fork, server.url("numbers.csv"))
     shutil.rmtree(fork.cache)
-    server.files["numbers.csv"] = DATA.replace(b"2.0", b"9.0")
+    server.files["numbers.csv"] = content
     result = fetch(fork)
     assert result.code == 1
     assert "is not what model/sources.json notes" in result.err and "./pipeline fetch --update numbers" in result.err
     assert not list(fork.cache.glob("pipeline-sources/??/*"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (404, "is not there\n  next: put it there, or edit model/instant.py"),
+        (403, "may not be read: ClientResponseError: 403"),
+        (401, "may not be read: ClientResponseError: 401"),
+    ],
+    ids=["gone", "forbidden", "not logged in"],
+)
+def test_what_a_server_refuses_is_told_at_the_first_answer(fork: Fork, server: Web, status: int, words: str) -> None:
+    note(fork, server.url("numbers.csv"))
+    shutil.rmtree(fork.cache)
+    server.status = status
+    result = fetch(fork)
+    assert result.code == 1 and words in result.err and server.refused == 1, result.err
+    assert status == 404 or "log in as that cloud's own tools do" in result.err
 
 
 def test_a_folder_is_a_manifest_and_only_what_changed_is_brought(fork: Fork, tmp_path: Path) -> None:
@@ -154,6 +173,34 @@ def test_a_folder_is_a_manifest_and_only_what_changed_is_brought(fork: Fork, tmp
         "b.csv",
         "c.csv",
     ]
+
+
+STREAMED = """\
+def data() -> Data:
+    rows, before = [], None
+    for file in each("numbers"):
+        assert not before or not before.exists()
+        rows, before = rows + [[float(file.read_text())]], file
+    x = np.array(rows, "float32")
+"""
+
+
+def test_a_stream_is_read_file_by_file_and_no_more_than_one_is_on_the_disk(fork: Fork, tmp_path: Path) -> None:
+    place = tmp_path / "bucket"
+    place.mkdir()
+    for number in (1, 2, 3):
+        (place / f"{number}.txt").write_text(f"{number}.0")
+    declared = DECLARED.replace('"URL"', f'"file://{place}/*.txt", stream=True')
+    fork.write_model(model("", declared=declared).replace(READS, STREAMED).replace("Source, path,", "Source, each,"))
+    result = fetch(fork, "--update")
+    assert result.code == 0 and "fetch      numbers as a stream" in result.err
+    for verb in ("train", "evaluate", "export"):  # each a process of its own
+        result = run(fork, verb)
+        assert result.code == 0, result.err
+    assert not list(fork.cache.glob("pipeline-sources/??/*"))
+    (place / "2.txt").write_text("2.5")
+    result = run(fork, "train")
+    assert result.code == 1 and "(2.txt) is not what model/sources.json notes" in result.err, result.err
 
 
 def test_only_its_own_sources_are_in_a_models_identity(fork: Fork, server: Web) -> None:
@@ -292,6 +339,10 @@ MALFORMED = {
     "one that is not declared": (
         'SOURCES = {"number": Source("file:///a")}\n',
         "no SOURCES declares 'numbers'; did you mean 'number'?",
+    ),
+    "a stream of which a path is asked": (
+        'SOURCES = {"numbers": Source("file:///a/", stream=True)}\n',
+        """'numbers' is a stream, and no file of it is kept\n  next: edit model/instant.py: each("numbers")""",
     ),
     "not noted": (
         'SOURCES = {"numbers": Source("file:///a")}\n',

@@ -21,6 +21,7 @@ from scripts.workspace.errors import YourTurn
 LOCK = Path("model/sources.json")
 SAMPLED = Path("build/sampled.json")  # names of the sources whose sample stands in their place
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it becomes the name of a file or of a folder
+READERS = {f"{prefix}{name}": name for prefix in ("", "model.") for name in ("path", "each")}
 FORM = 'SOURCES = {"NAME": Source("s3://bucket/folder/*.parquet")}, of literal strings'
 
 
@@ -31,6 +32,7 @@ class Declared:
     name: str
     url: str
     sample: str | None  # a file below model/ that may stand in its place
+    stream: bool  # read file by file, for more than the disk holds
     file: Path
     line: int
 
@@ -51,7 +53,7 @@ def declared(paths: Iterable[Path]) -> dict[str, Declared]:
     for path in paths:
         for source in _of_file(path):
             other = found.setdefault(source.name, source)
-            if (other.url, other.sample) != (source.url, source.sample):
+            if (other.url, other.sample, other.stream) != (source.url, source.sample, source.stream):
                 problem = f"two sources are called {source.name!r}: in {other.file}, line {other.line}, and in {path}, line {source.line}"
                 raise YourTurn(problem, "give one of them another name")
     return found
@@ -88,15 +90,16 @@ def _source(path: Path, name: Any, value: ast.expr) -> Declared:
         )
     try:
         positional = [ast.literal_eval(argument) for argument in value.args]
-        given = dict(zip(["url", "sample"], positional, strict=False)) | {
+        given = dict(zip(["url", "sample", "stream"], positional, strict=False)) | {
             str(keyword.arg): ast.literal_eval(keyword.value) for keyword in value.keywords
         }
     except ValueError:
         raise _malformed(path, value) from None
-    url, sample = given.pop("url", None), given.pop("sample", None)
-    if given or not isinstance(url, str) or not isinstance(sample, str | None) or "://" not in url:
+    url, sample, stream = given.pop("url", None), given.pop("sample", None), given.pop("stream", False)
+    is_right = isinstance(url, str) and "://" in url and isinstance(sample, str | None) and isinstance(stream, bool)
+    if given or not is_right:
         raise _malformed(path, value)
-    return Declared(name, url, sample, path, value.lineno)
+    return Declared(name, url, sample, stream, path, value.lineno)
 
 
 def _malformed(path: Path, node: ast.AST) -> YourTurn:
@@ -104,13 +107,13 @@ def _malformed(path: Path, node: ast.AST) -> YourTurn:
     return YourTurn(f"{path}, line {line}: SOURCES cannot be read without running it", f"write it as {FORM}")
 
 
-def used(path: Path) -> Iterator[tuple[str, int]]:
-    """The names that a file gives to path(), with their lines."""
+def used(path: Path) -> Iterator[tuple[str, str, int]]:
+    """The names that a file gives to path() and to each(), with that and their lines."""
     for node in (node for statement in parsing.statements(path) for node in ast.walk(statement)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("path", "model.path") and len(node.args) == 1:
+        if isinstance(node, ast.Call) and len(node.args) == 1 and (reader := READERS.get(ast.unparse(node.func))):
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                yield argument.value, node.lineno
+                yield reader, argument.value, node.lineno
 
 
 def of(paths: Iterable[Path]) -> dict[str, Declared]:
@@ -118,10 +121,13 @@ def of(paths: Iterable[Path]) -> dict[str, Declared]:
     paths = list(paths)
     sources = declared(paths)
     for path in paths:
-        for name, line in used(path):
+        for reader, name, line in used(path):
             if name not in sources:
                 meant = settings.did_you_mean(name, sources) if sources else ""
                 raise YourTurn(f"{path}, line {line}: no SOURCES declares {name!r}{meant}", f"edit {path}: {FORM}")
+            if sources[name].stream and reader == "path":
+                problem = f"{path}, line {line}: {name!r} is a stream, and no file of it is kept"
+                raise YourTurn(problem, f'edit {path}: each("{name}") gives its files one by one')
     return sources
 
 

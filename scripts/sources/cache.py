@@ -47,6 +47,10 @@ def take(partial: Path, sha256: str) -> None:
     partial.replace(place)
 
 
+def drop(one: dict[str, Any]) -> None:
+    object_of(one["sha256"]).unlink(missing_ok=True)
+
+
 def show(source: Declared, entry: dict[str, Any]) -> None:
     """Links build/sources/NAME to the source's content."""
     if "files" not in entry:
@@ -56,6 +60,14 @@ def show(source: Declared, entry: dict[str, Any]) -> None:
         for path, one in entry["files"].items():
             (view / path).parent.mkdir(parents=True, exist_ok=True)
             (view / path).symlink_to(object_of(one["sha256"]))
+
+
+def show_one(source: Declared, path: str, one: dict[str, Any]) -> Path:
+    """Links a file of a stream, below build/sources/NAME/."""
+    link = VIEW / source.name / (path or f"{source.name}{source.suffix}")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    files.link(link, object_of(one["sha256"]))
+    return link
 
 
 def show_sample(source: Declared) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,29 @@ def of_models(modules: Iterable[str]) -> dict[str, Declared]:
     return sources.of(dict.fromkeys(path for module in modules for path in identity.model_files(module)))
 
 
+def streams(modules: Iterable[str]) -> dict[str, Declared]:
+    """The sources that the models read file by file; one with its sample in its place is none."""
+    sampled = sources.sampled()
+    return {name: source for name, source in of_models(modules).items() if source.stream and name not in sampled}
+
+
 def fetch(declared: dict[str, Declared]) -> str:
     """Brings what is missing of the sources, as it was noted, and shows it to the models. Returns what it did, in words."""
     notes = sources.locked()
     if unknown := [name for name in declared if name not in notes]:
         problem = f"{LOCK} does not say what lies in {', '.join(unknown)}"
         raise YourTurn(problem, f"./pipeline fetch --update {' '.join(unknown)}, and commit {LOCK}")
-    wanted = [file for source in declared.values() for file in _missing(source, notes[source.name])]
+    kept = {name: source for name, source in declared.items() if not source.stream}
+    wanted = [file for source in kept.values() for file in _missing(source, notes[source.name])]
     brought = transfer.bring(_once(wanted)) if wanted else []
-    for source in declared.values():
+    for source in kept.values():
         cache.show(source, notes[source.name])
     _note_samples(set(sources.sampled()) - declared.keys())
-    count = sum(len(sources.entries(notes[name])) for name in declared)
+    count = sum(len(sources.entries(notes[name])) for name in kept)
     all_of_it = f"{count} file{'s' * (count != 1)}"
     size = files.shown_size(sum(one["size"] for one in brought))
-    return f"{len(brought)} of {all_of_it}, {size}" if brought else f"{all_of_it}, all there"
+    words = f"{len(brought)} of {all_of_it}, {size}" if brought else f"{all_of_it}, all there" if kept else ""
+    return ", ".join(filter(None, [words, *(f"{name} as a stream" for name in declared if name not in kept)]))
 
 
 def _missing(source: Declared, entry: dict[str, Any]) -> list[File]:
@@ -98,9 +106,18 @@ def _look(source: Declared, tokens: dict[str, dict[str, Any]]) -> dict[str, Any]
     place = places.of(source)
     remote = place.files()
     key = {path: f"{source.url} {path} {one.size} {one.token}" for path, one in remote.items() if one.token}
-    known = {path: tokens[key[path]] for path in key if key[path] in tokens and cache.has(tokens[key[path]])}
+    known = {path: tokens[key[path]] for path in key if key[path] in tokens}
+    known = {path: one for path, one in known.items() if source.stream or cache.has(one)}
     new = [path for path in remote if path not in known]
-    brought = transfer.bring([File(source, place, path, None, remote[path].size, remote[path].token) for path in new])
-    known |= dict(zip(new, brought, strict=True))
+    wanted = [File(source, place, path, None, remote[path].size, remote[path].token) for path in new]
+    known |= dict(zip(new, _read(wanted) if source.stream else transfer.bring(wanted), strict=True))
     tokens |= {key[path]: known[path] for path in key}
     return {"files": known} if source.is_folder else known[""]
+
+
+def _read(wanted: list[File]) -> Iterator[dict[str, Any]]:
+    """What the files are, with one of them on the disk at a time."""
+    for file in wanted:
+        (one,) = transfer.bring([file])
+        cache.drop(one)
+        yield one

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from scripts.release import sources
 from scripts.release.releases import Release
-from scripts.sources import fetching, pointers
+from scripts.sources import feeding, fetching, pointers
 from scripts.training import trainings
 from scripts.training.isolation import isolated
 from scripts.workspace import console, settings
@@ -28,6 +28,7 @@ def bring(modules: list[str]) -> None:
     if due := {name: source for name, source in declared.items() if name not in sources.sampled()}:
         with console.stage("fetch") as stage:
             stage.result = fetching.fetch(due)
+    feeding.serve(fetching.streams(modules))
 
 
 def refuse_namesakes(modules: list[str]) -> None:
@@ -81,5 +82,6 @@ def refuse_lost(modules: list[str], environments: Mapping[str, Release | None]) 
 
 
 def export(modules: list[str]) -> None:
+    feeding.serve(fetching.streams(modules))
     with console.stage("export") as stage:
         stage.result = isolated("exporting.export", modules)

@@ -21,6 +21,7 @@ class Web(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.cut, self.ranges, self.status = 0, True, 0
         self.sent: list[tuple[str, int]] = []  # path and first byte of each answer
+        self.refused = 0  # requests to read
 
     def url(self, path: str, scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.server_port}/{path}"
@@ -41,6 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, send: bool) -> None:
         content = self.server.files.get(self.path.lstrip("/"))
         if content is None or self.server.status:
+            self.server.refused += send
             self.send_error(self.server.status or 404)
             return
         range_ = self.headers.get("Range") if self.server.ranges else None
