@@ -21,6 +21,9 @@ from scripts.workspace.errors import YourTurn
 LOCK = Path("model/sources.json")
 SAMPLED = Path("build/sampled.json")  # names of the sources whose sample stands in their place
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it becomes the name of a file or of a folder
+ARTIFACT = re.compile(
+    r"oci://(?P<name>[^/@]+/[^:@]+)(?::(?P<tag>[^:/@]+)|@(?P<digest>sha256:[0-9a-f]+))(?:/(?P<file>.*[^/])?)?"
+)
 READERS = {f"{prefix}{name}": name for prefix in ("", "model.") for name in ("path", "each")}
 FORM = 'SOURCES = {"NAME": Source("s3://bucket/folder/*.parquet")}, of literal strings'
 
@@ -32,9 +35,9 @@ class Declared:
     name: str
     url: str
     sample: str | None  # a file below model/ that may stand in its place
-    stream: bool  # read file by file, for more than the disk holds
     file: Path
     line: int
+    stream: bool = False  # read file by file, for more than the disk holds
 
     @property
     def is_folder(self) -> bool:
@@ -44,7 +47,11 @@ class Declared:
     @property
     def suffix(self) -> str:
         """Of a file: what tells libraries its format, such as `.csv.gz`."""
-        return "".join(Path(self.url.partition("?")[0].rpartition("/")[2]).suffixes[-2:])
+        artifact = ARTIFACT.fullmatch(self.url)
+        name = (
+            (artifact["file"] or "") if artifact else self.url.partition("?")[0]
+        )  # a tag, such as v1.2, has no suffix
+        return "".join(Path(name.rpartition("/")[2]).suffixes[-2:])
 
 
 def declared(paths: Iterable[Path]) -> dict[str, Declared]:
@@ -99,7 +106,7 @@ def _source(path: Path, name: Any, value: ast.expr) -> Declared:
     is_right = isinstance(url, str) and "://" in url and isinstance(sample, str | None) and isinstance(stream, bool)
     if given or not is_right:
         raise _malformed(path, value)
-    return Declared(name, url, sample, stream, path, value.lineno)
+    return Declared(name, url, sample, path, value.lineno, stream)
 
 
 def _malformed(path: Path, node: ast.AST) -> YourTurn:

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from scripts.release.registry import TITLE, Repository
-from scripts.release.sources import Declared
+from scripts.release.sources import ARTIFACT, Declared
 from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
 
@@ -177,35 +177,41 @@ class Artifact:
     """The layers of an artifact in an OCI registry, each a file by its title."""
 
     def __init__(self, source: Declared):
-        address = source.url.removeprefix("oci://").rstrip("/")
-        name, sign, self.reference = address.partition("@")
-        if not sign:
-            name, _, self.reference = address.rpartition(":")
-        if "/" not in name or "/" in self.reference:
+        found = ARTIFACT.fullmatch(source.url)
+        if not found:
             raise YourTurn(
                 f"{_at(source)}: {source.url} names no tag and no digest",
                 f"edit {source.file}: oci://REGISTRY/NAME:TAG",
             )
-        self.source, self.repository = source, Repository(name)
+        self.source, self.repository = source, Repository(found["name"])
+        self.reference, self.file = found["tag"] or found["digest"], found["file"]
 
     @functools.cached_property
     def _layers(self) -> dict[str, dict[str, Any]]:
         document, _ = self.repository.manifest(self.reference)
         layers = document.get("layers", [])
-        titles = [layer.get("annotations", {}).get(TITLE, "") for layer in layers]
+        by_title = {layer.get("annotations", {}).get(TITLE, ""): layer for layer in layers}
+        if self.file:
+            return {"": self._named(by_title)}
         if not self.source.is_folder:
             if len(layers) != 1:
                 raise YourTurn(
                     f"{self.source.url} holds {len(layers)} files",
-                    f"edit {_at(self.source)}: {self.source.url}/ names them all",
+                    f"edit {_at(self.source)}: {self.source.url}/ names them all, {self.source.url}/FILE one",
                 )
             return {"": layers[0]}
-        if not layers or not all(titles):
+        if not layers or len(by_title) < len(layers) or "" in by_title:
             raise YourTurn(
                 f"{self.source.url} has layers without a title: it is no artifact of files",
                 "push it by oras, or docs/data.md says how",
             )
-        return dict(zip(titles, layers, strict=True))
+        return by_title
+
+    def _named(self, by_title: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        if self.file not in by_title:
+            problem = f"{self.source.url} is not there; there is: {', '.join(sorted(filter(None, by_title)))}"
+            raise YourTurn(problem, f"edit {_at(self.source)}")
+        return by_title[self.file]
 
     def files(self) -> dict[str, Remote]:
         return {title: Remote(layer["size"], layer["digest"]) for title, layer in self._layers.items()}

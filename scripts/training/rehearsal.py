@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import tempfile
 import traceback
@@ -32,6 +33,17 @@ def rehearse(module: str) -> str:
     """Goes the whole way with the untrained network: data, answers, metrics, examples, an export, and one answer of that."""
     model = fitting.prepare(module)
     surroundings.tell_fetches(module)
+    with tempfile.TemporaryDirectory() as folder:
+        tried = _write(model, Path(folder))
+        gc.collect()  # frees the network before its files are loaded: a large model must not be in memory twice
+        answers.of_examples(model, saved_model.read(model, Path(folder) / "export"))
+        if model.fit:
+            networks.load(model, Path(folder) / "network")
+    return tried
+
+
+def _write(model: ModuleType, folder: Path) -> str:
+    """Checks all that needs the network, and writes what is read of it later."""
     data, network = model.data(), model.network()
     _check_data(model, data)
     if network is None:
@@ -41,17 +53,13 @@ def rehearse(module: str) -> str:
     form = saved_model.original(model, network)
     functions = saved_model.traced(model, form)
     _check_labels(model, default)
-    held_out = scoring.HeldOut(model, data.held_out, default)
-    tried = _try_metrics(held_out, default)
+    tried = _try_metrics(scoring.HeldOut(model, data.held_out, default), default)
     _check_examples(model, named, functions)
     for variant in model.VARIANTS:
         (variants.int8 if variant.technique == "int8" else variants.litert)(model, network)
-    with tempfile.TemporaryDirectory() as folder:
-        saved_model.save(model, form, Path(folder) / "export")
-        answers.of_examples(model, saved_model.read(model, Path(folder) / "export"))
-        if model.fit:
-            fitting.save(network, model, Path(folder) / "network")
-            networks.load(model, Path(folder) / "network")
+    saved_model.save(model, form, folder / "export")
+    if model.fit:
+        fitting.save(network, model, folder / "network")
     return tried
 
 

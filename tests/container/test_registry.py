@@ -118,9 +118,12 @@ def test_an_artifact_is_a_source(registry, tmp_path: Path, monkeypatch: pytest.M
     assert fetching.update(declared) == {"flats": "new"}
     fetching.fetch(declared)
     assert (tmp_path / "build/sources/flats/north/b.csv").read_text() == "north/b.csv"
-    whole = Declared("flats", f"oci://{name}:1", None, Path("model/x.py"), 1)
-    with pytest.raises(YourTurn, match="holds 2 files"):
-        fetching.update({"flats": whole})
+    fetching.update({"b": (one := Declared("b", f"oci://{name}:1/north/b.csv", None, Path("model/x.py"), 1))})
+    fetching.fetch({"b": one})
+    assert (tmp_path / "build/sources/b.csv").read_text() == "north/b.csv"
+    for rest, words in {"": "holds 2 files", "/c.csv": "is not there; there is: a.csv, north/b.csv"}.items():
+        with pytest.raises(YourTurn, match=words):
+            fetching.update({"x": Declared("x", f"oci://{name}:1{rest}", None, Path("model/x.py"), 1)})
 
 
 REFUSED = {
