@@ -79,6 +79,7 @@ class GitHub:
         fork.git("push", "-q", "-u", "origin", "main")
         self.write({"repository": {"full_name": repository, "private": private, "default_branch": "main"}})
         self.runs = 0
+        self.warm = True  # steps find TensorFlow loaded
 
     # --- the API's side of things
 
@@ -205,7 +206,7 @@ class GitHub:
             "STAND_IN_STATE": str(self.state),
             "STAND_IN_ORIGIN": f"file://{self.origin}",
             "STAND_IN_FOLDER": str(self.folder),
-            "STAND_IN_VENV": str(ROOT / ".venv" if within else warm.venv()),
+            "STAND_IN_VENV": str(warm.venv() if self.warm and not within else ROOT / ".venv"),
             "STAND_IN_WORKFLOW": f"{workflow}.yml",
             # What is scanned for the list of packages is kept small: Debian's own, not the two thousand files of TensorFlow.
             "SYFT_DEFAULT_CATALOGERS": "dpkg-db-cataloger",

@@ -51,6 +51,7 @@ class Row:
 @pytest.fixture(scope="module")
 def installed(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Seconds until a lock is installed on a machine that has nothing of it: uv by pip, then the wheels of each lock up to that one."""
+    world.github.warm = False  # a runner has not
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run(["git", "clone", "-q", world.fork.root, folder / "fork"], check=True)
     empty = {"UV_CACHE_DIR": str(folder / "cache"), "PIP_NO_CACHE_DIR": "1", "PATH": "/usr/bin:/bin"}
