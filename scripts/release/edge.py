@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from scripts.release import registry
+from scripts.release import artifacts, registry
 from scripts.release.releases import Release
 
 ARTIFACT = "application/vnd.pipeline.litert.v1"  # no registered type fits
@@ -21,25 +21,17 @@ def push(release: Release, name: str, image: str) -> tuple[list[dict[str, str]],
     _, subject = repository.manifest(image)
     noted, count = [], 0
     for file in release.document["edge"]:
-        blob, empty = registry.File(release.folder / file["file"]), registry.Text(registry.EMPTY)
-        for part in (blob, empty):
-            repository.push(part)
-        described, put = repository.push_manifest(_manifest(release, file, blob, empty, subject))
+        blob = registry.File(release.folder / file["file"])
+        repository.push(blob)
+        layer = registry.descriptor(LAYER, blob, **{registry.TITLE: file["file"].rpartition("/")[2]})
+        described, put = artifacts.put(repository, ARTIFACT, [layer], **_belonging(release, subject))
         noted.append({"file": file["file"], "name": name, "digest": described["digest"]})
         count += put
     return noted, count
 
 
-def _manifest(
-    release: Release, file: dict[str, Any], blob: registry.Blob, empty: registry.Blob, subject: dict[str, Any]
-) -> dict[str, Any]:
-    title = file["file"].rpartition("/")[2]
+def _belonging(release: Release, subject: dict[str, Any]) -> dict[str, Any]:
     return {
-        "schemaVersion": 2,
-        "mediaType": registry.MANIFEST,
-        "artifactType": ARTIFACT,
-        "config": registry.descriptor("application/vnd.oci.empty.v1+json", empty),
-        "layers": [registry.descriptor(LAYER, blob, **{registry.TITLE: title})],
         "subject": subject,
         "annotations": {
             "org.opencontainers.image.created": release.document["created"],

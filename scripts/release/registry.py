@@ -86,12 +86,12 @@ def descriptor(media_type: str, blob: Blob, **annotations: str) -> dict[str, Any
 
 
 class Repository:
-    """REGISTRY/NAME. A refusal of the registry becomes YourTurn, with the registry's own message."""
+    """REGISTRY/NAME, or http://REGISTRY/NAME. A refusal of the registry becomes YourTurn, with the registry's own message."""
 
     def __init__(self, name: str):
-        self.name = name
-        self._host, _, path = name.partition("/")
-        scheme = "http" if LOOPBACK.match(self._host) else "https"
+        given, _, self.name = name.rpartition("://")
+        self._host, _, path = self.name.partition("/")
+        scheme = given or ("http" if LOOPBACK.match(self._host) else "https")
         host = "registry-1.docker.io" if self._host == "docker.io" else self._host
         self._base, self._path = f"{scheme}://{host}/v2/{path}/", path
         self._session = requests.Session()
@@ -137,9 +137,9 @@ class Repository:
                     return answer.json()["manifests"]
         return []
 
-    def has(self, digest: str) -> bool:
-        """Whether there is a manifest with that digest. Raises YourTurn if the registry does not say."""
-        return self.digest(digest) is not None
+    def has(self, reference: str) -> bool:
+        """Whether there is a manifest with that tag or digest. Raises YourTurn if the registry does not say."""
+        return self.digest(reference) is not None
 
     def digest(self, reference: str) -> str | None:
         """The digest of the manifest with that tag or digest; None if there is none."""
@@ -151,8 +151,15 @@ class Repository:
         """The manifest with that tag or digest, and its descriptor."""
         with self._explained(f"{self.name}@{reference} cannot be read"):
             content = Text(self._ask("GET", f"manifests/{reference}").content)
+            if reference.startswith("sha256:") and reference != content.digest:
+                raise ValueError
         document = json.loads(content.content)
         return document, descriptor(document["mediaType"], content)
+
+    def text(self, digest: str) -> bytes:
+        """A small blob, whole."""
+        with self.blob(digest) as blob:
+            return blob.read()
 
     @contextmanager
     def blob(self, digest: str) -> Generator[Any]:

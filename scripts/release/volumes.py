@@ -52,10 +52,10 @@ def layers(release: Release) -> list[Tar]:
     for name, content in images.content(release):
         if isinstance(content, Path) and content.stat().st_size >= LARGE:
             shard = f"shards/{_sha256(release, content)}"
-            large[shard] = Tar([(_entry(shard, 0, content), content)])
+            large[shard] = Tar([(entry(shard, 0, content), content)])
             small.append((_link(name, shard, release.version), None))
         else:
-            small.append((_entry(name, release.version, content), content))
+            small.append((entry(name, release.version, content), content))
     if len(large) >= LAYERS:
         problem = f"release {release.name} has {len(large)} files of more than {LARGE >> 20} MiB, and an image only {LAYERS} layers"
         raise YourTurn(problem, "a larger SHARD in scripts/training/saved_model.py makes fewer, then ./pipeline export")
@@ -69,12 +69,13 @@ def _sha256(release: Release, path: Path) -> str:
     return model["files"]["/".join(parts)]
 
 
-def _entry(name: str, seconds: int, content: Path | bytes | None) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.mtime, entry.mode = seconds, 0o755 if content is None else 0o644
-    entry.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-    entry.size = content.stat().st_size if isinstance(content, Path) else len(content or b"")
-    return entry
+def entry(name: str, seconds: int, content: Path | bytes | None) -> tarfile.TarInfo:
+    """The header of a file or, of None, a folder: owned by root, readable by all, dated `seconds`, so that every build is the same."""
+    header = tarfile.TarInfo(name)
+    header.mtime, header.mode = seconds, 0o755 if content is None else 0o644
+    header.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+    header.size = content.stat().st_size if isinstance(content, Path) else len(content or b"")
+    return header
 
 
 def _link(name: str, target: str, seconds: int) -> tarfile.TarInfo:

@@ -43,10 +43,11 @@ def changes(*paths: str, index: Path | None = None) -> list[str]:
 
 
 def files(*folders: str) -> list[Path]:
-    """The files below `folders` that git does not ignore, committed or not, sorted; all files if this is no checkout."""
+    """The files that are, or lie below, `folders` and that git does not ignore, committed or not, sorted; all if this is no checkout."""
     listed = _said("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders)
     if listed is None:
-        return sorted(path for folder in folders for path in Path(folder).rglob("*") if path.is_file())
+        below = (path for folder in map(Path, folders) for path in (folder, *folder.rglob("*")))
+        return sorted(path for path in below if path.is_file())
     found = {Path(name.decode(errors="surrogateescape")) for name in listed.split(b"\0") if name}
     return sorted(path for path in found if path.is_file())
 

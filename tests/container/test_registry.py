@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.release import artifacts
 from scripts.release import registry as registries
 from scripts.release.sources import Declared
 from scripts.sources import fetching
@@ -148,3 +149,17 @@ def test_a_manifest_that_is_not_there(registry) -> None:
     assert repository.digest("1") is None
     with pytest.raises(YourTurn, match="manifest unknown"):
         repository.manifest(f"sha256:{'0' * 64}")
+
+
+def test_an_artifact_comes_as_it_was_pushed_or_not_at_all(registry: Callable[[str], int], tmp_path: Path) -> None:
+    repository = registries.Repository(f"127.0.0.1:{registry('')}/trained")
+    weights = tmp_path / "weights"
+    weights.write_text("1.0")
+    digest = artifacts.push(repository, "application/x", {"model/weights": weights}, "one")
+    artifacts.pull(repository, digest, tmp_path / "there")
+    assert (tmp_path / "there/model/weights").read_text() == "1.0"
+    sha256 = registries.File(weights).digest.partition(":")[2]
+    (stored,) = tmp_path.glob(f"registry*/docker/registry/v2/blobs/sha256/{sha256[:2]}/{sha256}/data")
+    stored.write_text("9.9")
+    with pytest.raises(YourTurn, match=r"model/weights of .* came otherwise than its digest says"):
+        artifacts.pull(repository, digest, tmp_path / "elsewhere")
