@@ -60,7 +60,7 @@ CHECKS = {
     "dependabot": _schema("dependabot", ".github/dependabot.yml"),
     "forms": _schema("github-issue-forms", ".github/ISSUE_TEMPLATE/*.yml", but=CHOOSER),
     "chooser": _schema("github-issue-config", CHOOSER),
-    "dockerfile": Check(("hadolint",), ("serving/Dockerfile", "serving/Dockerfile.embedded")),
+    "dockerfile": Check(("hadolint",), ("*/Dockerfile", "serving/Dockerfile.embedded")),
     "shell": Check(("shellcheck",), ("requirements/compile", ".ci/*", "k8s/clusters/*/cluster")),
 }
 

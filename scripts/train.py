@@ -1,9 +1,17 @@
-"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json; first checks all that can be checked untrained"""
+"""Trains each model: model/NAME.py -> build/NAME/model/ and history.json; first checks all that can be checked untrained
+
+With --on ENV it is trained by Jobs in the cluster of ENV, and comes to the same place. The same command again, from here or from another
+computer, finds a training that is under way and goes on with it.
+"""
 
 import argparse
+from contextlib import nullcontext
 
-from scripts.training import models, stages
+from scripts.environments import lookup, trainings
+from scripts.release.registry import Repository
+from scripts.training import models, shipping, stages
 from scripts.workspace import actions, console
+from scripts.workspace.errors import YourTurn
 
 NEEDS = "train"
 
@@ -15,17 +23,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="by quick() where a model defines it, for the check of a pull request: no release is made of that",
     )
+    parser.add_argument("--on", metavar="ENV", help="in the cluster of ENV, as [tool.pipeline.training] says")
+    parser.add_argument("--cancel", action="store_true", help="end the training that is under way on ENV")
+    parser.add_argument(
+        "--to",
+        metavar="REGISTRY/NAME",
+        help="push what was trained there, too, as an artifact whose digest is told; and backups on the way, to go on from",
+    )
 
 
-def run(model: list[str] | None, quick: bool) -> int:
+def run(model: list[str] | None, quick: bool, on: str | None, cancel: bool, to: str | None) -> int:
     modules = models.chosen(model)
-    stages.check(modules)
-    for module in modules:
-        stages.train(module, quick)
-    if quick and any(models.record(module, "history.json", "train", quick=True)["quick"] for module in modules):
+    if cancel and not on:
+        raise YourTurn("--cancel ends a training in a cluster, and none is named", "./pipeline train --on ENV --cancel")
+    if to and "/" not in to:
+        raise YourTurn(f"--to {to} names no registry", f"./pipeline train --to REGISTRY/{to}")
+    if on:
+        trainings.run(lookup.with_cluster(on), modules, quick, cancel)
+    else:
+        _train(modules, quick, Repository(to) if to else None)
+    if (
+        quick
+        and not cancel
+        and any(models.record(module, "history.json", "train", quick=True)["quick"] for module in modules)
+    ):
         actions.output(quick="true")
         text = "A quick training, judged by QUICK_GATES: the workflow `release` trains in full, and judges by GATES."
         actions.annotate("notice", text)
         console.say(f"  note       {text}")
-    console.say("next: ./pipeline evaluate")
+    if not cancel and not to:
+        console.say("next: ./pipeline evaluate")
     return 0
+
+
+def _train(modules: list[str], quick: bool, to: Repository | None) -> None:
+    stages.check(modules)
+    for module in modules:
+        with shipping.backed_up(module, to) if to and not quick else nullcontext():
+            stages.train(module, quick)
+            if to:
+                with console.stage("push") as stage:
+                    stage.result = place = f"{to.name}@{shipping.send(module, to)}"
+                console.tell(place)

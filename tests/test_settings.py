@@ -98,6 +98,40 @@ BAD = {
         'platforms = ["linux/arm64"]',
         "platforms in [tool.pipeline] names linux/arm64, for which TensorFlow Serving has no image",
     ),
+    **{
+        f"a training {defect}": (
+            "[tool.pipeline.environments]",
+            f"[tool.pipeline.training]\n{line}\n[tool.pipeline.environments]",
+            message,
+        )
+        for defect, line, message in (
+            (
+                "with a key like no other",
+                "gpu = 1",
+                "[tool.pipeline.training] has 'gpu'; there is: cpu, memory, gpus, nodes, ",
+            ),
+            (
+                "of one model",
+                "instant = { memory = 4 }",
+                "[tool.pipeline.training] instant: memory must be like '4Gi', not 4",
+            ),
+            (
+                "without a unit",
+                'memory = "4 GB"',
+                "[tool.pipeline.training] memory must be a quantity as Kubernetes writes it, ",
+            ),
+            (
+                "on no such nodes",
+                "nodes = { gpu = 3 }",
+                "[tool.pipeline.training] nodes must be labels, which are strings, ",
+            ),
+            (
+                "for no such architecture",
+                'nodes = { "kubernetes.io/arch" = "s390x" }',
+                "[tool.pipeline.training] nodes has kubernetes.io/arch = 's390x'; TensorFlow is for amd64 and arm64",
+            ),
+        )
+    },
     "model without a file": (
         'models = ["instant"]',
         'models = ["instnt"]',

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.release import trainer
+from scripts.workspace.errors import YourTurn
 from tests.support.fork import INSTANT, Fork
 from tests.support.weights import weights
 
@@ -192,3 +194,26 @@ def test_a_breakpoint_has_the_terminal(fork: Fork) -> None:
         )
         assert "SLOPE 2.0" in ran.stdout, ran.stderr
         assert ran.returncode == 1
+
+
+ELSEWHERE = {
+    "nothing to cancel": (["--cancel"], "--cancel ends a training in a cluster, and none is named"),
+    "this computer": (["--on", "local"], "local is this computer, and no cluster"),
+    "no such environment": (["--on", "devv"], "no environment 'devv'; did you mean 'dev'?"),
+    "no registry": (["--to", "mine"], "--to mine names no registry"),
+    "no cluster": (["--on", "dev"], "no cluster is configured for dev"),
+}
+
+
+@pytest.mark.parametrize("defect", ELSEWHERE)
+def test_refuses_a_training_elsewhere(shared_fork: Fork, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
+    arguments, message = ELSEWHERE[defect]
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    result = shared_fork.run("train", *arguments)
+    assert (result.code, result.err.splitlines()[0]) == (1, f"error: {message}")
+
+
+def test_refuses_a_training_elsewhere_without_a_registry(shared_fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared_fork.root)
+    with pytest.raises(YourTurn, match="a training elsewhere needs a registry: there is no setting image"):
+        trainer.repository()

@@ -6,6 +6,7 @@ import os
 from scripts.environments import cluster, local
 from scripts.ledger import overlays
 from scripts.workspace import console, settings
+from scripts.workspace.errors import YourTurn
 
 
 def names() -> list[str]:
@@ -24,8 +25,25 @@ def find(name: str) -> local.Local | cluster.Cluster:
 def reachable(name: str) -> local.Local | cluster.Cluster | None:
     """The environment if it is configured; else None, after a line that says which setting is missing."""
     target = find(name)
-    if name == "local" or settings.read().context(name) or os.environ.get("KUBECONFIG"):
+    if name == "local" or _is_configured(name):
         return target
-    setting = f"context of {name} in [tool.pipeline.environments] of pyproject.toml, or KUBECONFIG"
-    console.say(f"  skipped    no cluster is configured for {name}: set {setting}")
+    console.say(f"  skipped    no cluster is configured for {name}: set {_setting(name)}")
     return None
+
+
+def with_cluster(name: str) -> cluster.Cluster:
+    """The environment's cluster. Raises YourTurn where there is none."""
+    target = find(name)
+    if isinstance(target, local.Local):
+        raise YourTurn("local is this computer, and no cluster", "name a folder of k8s/overlays")
+    if not _is_configured(name):
+        raise YourTurn(f"no cluster is configured for {name}", f"set {_setting(name)}")
+    return target
+
+
+def _is_configured(name: str) -> bool:
+    return bool(settings.read().context(name) or os.environ.get("KUBECONFIG"))
+
+
+def _setting(name: str) -> str:
+    return f"context of {name} in [tool.pipeline.environments] of pyproject.toml, or KUBECONFIG"

@@ -42,6 +42,11 @@ class Objects:
         """Applies `document` over any changes that others have made."""
         self._asked(rendering.title(document), self.api.apply, self._path_of(document), document, force=True)
 
+    def remove(self, live: Manifest) -> None:
+        """Deletes this very object, and in the background what belongs to it."""
+        body = {"preconditions": {"uid": live["metadata"]["uid"]}, "propagationPolicy": "Background"}
+        self._asked(rendering.title(live), self.api.delete, self._path_of(live), body)
+
     def applied(self) -> list[str]:
         """The objects applied from here whose kind may be pruned: "API_VERSION KIND NAME"."""
         found = []
@@ -108,8 +113,7 @@ class Objects:
             why = "is of a kind that may hold data" if kind not in PRUNED else "is somebody else's by now"
             console.say(f"  left       {kind}/{name} {why}, though it is not rendered any more")
             return
-        body = {"preconditions": {"uid": live["metadata"]["uid"]}, "propagationPolicy": "Background"}
-        self._asked(f"{kind}/{name}", self.api.delete, path, body)
+        self.remove(live)
         console.say(f"  pruned     {kind}/{name}: it is not rendered any more")
 
     def _apply(self, manifest: Manifest, **options: bool) -> Manifest:

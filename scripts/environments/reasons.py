@@ -33,6 +33,8 @@ BROKEN = (
 class Reasons:
     """Why one Deployment is stuck, from what its rollout watches. Remembers when it first saw a problem that may still pass."""
 
+    KIND = "Deployment"
+
     def __init__(self, api: Api, namespace: str, name: str):
         self.api, self.namespace, self.name = api, namespace, name
         self._seen: dict[tuple[str, str], float] = {}
@@ -48,7 +50,7 @@ class Reasons:
             self._refused(new, failure["message"])
         mine = [pod for pod in pods if owner(pod) == new["metadata"]["uid"]]
         for pod in mine:
-            if reason := self._of_pod(pod):
+            if reason := self.of_pod(pod):
                 raise self._failed(f"{pod['metadata']['name']}: {reason}")
         stuck = condition(deployment, "Progressing", "False")
         if stuck and stuck["reason"] == "ProgressDeadlineExceeded":
@@ -61,7 +63,7 @@ class Reasons:
         problem = f"no pod can be made: {_of_pod(message)}"
         if AWAY.search(message):
             if self._lasts(new, "away", AWAY_SECONDS):
-                raise YourTurn(f"Deployment/{self.name}: {problem}", WEBHOOKS)
+                raise YourTurn(f"{self.KIND}/{self.name}: {problem}", WEBHOOKS)
         elif "exceeded quota" not in message or (not self._leaving() and self._lasts(new, "quota", QUOTA_SECONDS)):
             raise self._failed(problem)
 
@@ -71,12 +73,13 @@ class Reasons:
         overdue = [self._lasts(pod, "leaving", _grace(pod) + MARGIN_SECONDS) for pod in ending]  # every clock starts
         return not all(overdue)
 
-    def _failed(self, reason: str) -> Failed:
+    def _failed(self, reason: str) -> YourTurn:
         place = self.api.environment
         remedy = f"mend that in the release or in k8s/overlays/{place}, commit, then ./pipeline deploy {place}"
-        return Failed(f"Deployment/{self.name}: {reason}", remedy)
+        return Failed(f"{self.KIND}/{self.name}: {reason}", remedy)
 
-    def _of_pod(self, pod: Object) -> str | None:
+    def of_pod(self, pod: Object) -> str | None:
+        """Why the pod does not start, or will not stay; None while it still may."""
         if unscheduled := condition(pod, "PodScheduled", "False"):
             return self._unscheduled(pod, unscheduled.get("message", ""))
         quiet = condition(pod, "Ready", "False") and self._lasts(pod, "not ready", NODE_SECONDS)
@@ -101,7 +104,7 @@ class Reasons:
     def _node(self, problem: str, *nodes: str) -> YourTurn:
         """A defect of the nodes is not Failed: the release before would need the same nodes."""
         remedy = f"an administrator: kubectl describe node {' '.join(nodes)}, and mend that"
-        return YourTurn(f"Deployment/{self.name}: {problem}", remedy)
+        return YourTurn(f"{self.KIND}/{self.name}: {problem}", remedy)
 
     def _nodes_away(self) -> list[str]:
         """Names of the nodes that are away, by the pods' own events: the deployer may not read nodes."""

@@ -10,6 +10,7 @@ WEBHOOKS = (
     "behind them; then the same command again"
 )
 JUDGED = (400, 403, 413, 422)  # how manifests are refused; anything else (408, 409 …) is about the way or the moment
+TRAINING = '-training"'  # the end of the name of a namespace for trainings
 
 
 class Failed(YourTurn):
@@ -41,18 +42,27 @@ def explain(error: ClusterRefusal, what: str, environment: str) -> YourTurn:
         return YourTurn(f"{what}: {'; '.join(owners)}", remedy)
     if error.status == 404 and (found := re.search(r'namespaces "(.+?)" not found', text)):
         problem = f"the cluster of {environment} has no namespace {found[1]}"
-        return YourTurn(problem, "an administrator: kubectl apply -k k8s/admission")
+        return YourTurn(problem, f"an administrator: kubectl apply -k {_folder(text)}")
     if "because it is being terminated" in text:
         remedy = "wait until it is gone; an administrator: kubectl apply -k k8s/admission; then the same command again"
         return YourTurn(f"{what}: {_tidy(text)}", remedy)
     if error.status == 403 and (found := re.search(r'cannot (\w+) resource "(.+?)" in API group "(.*?)"', text)):
         rule = f"{{apiGroups: [{found[3] or chr(34) * 2}], resources: [{found[2]}], verbs: [{found[1]}]}}"
-        remedy = f"the missing rule is {rule}: k8s/admission/deployer.yaml, applied by an administrator"
+        file = f"{_folder(text)}/{'trainer' if TRAINING in text else 'deployer'}.yaml"
+        remedy = f"the missing rule is {rule}: {file}, applied by an administrator"
         return YourTurn(f"{what}: {text}", remedy)
     if error.status not in JUDGED and "denied the request" not in text:  # a webhook chooses its status
         return YourTurn(f"{what}: {_tidy(text)}", "the same command again; kubectl get --raw /readyz says how it is")
+    if what.startswith("Job/"):
+        remedy = "mend that in k8s/training/job.yaml or [tool.pipeline.training], then the same command again"
+        return YourTurn(f"{what} is refused: {_tidy(text)}", remedy)
     remedy = f"mend that in k8s/overlays/{environment} or k8s/base, commit, then ./pipeline deploy {environment}"
     return Failed(f"{what} is refused: {_tidy(text)}", remedy)
+
+
+def _folder(text: str) -> str:
+    """What an administrator applies for the namespace that a refusal names."""
+    return "k8s/training" if TRAINING in text else "k8s/admission"
 
 
 def _tidy(text: str) -> str:

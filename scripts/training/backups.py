@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 
-from scripts.release import identity
 from scripts.training import models
 from scripts.workspace import console, files
 
@@ -26,7 +25,7 @@ OVER = "only the first fit() of Keras is backed up, and that had ended"
 @contextmanager
 def kept(module: str) -> Generator[Any]:
     """Gives the callback with which the block trains; its backups are removed when the block has ended well."""
-    folder = models.folder(module) / "backup" / identity.of_model(module).trained[:12]
+    folder = models.backup(module)
     _say_why_anew(module, folder)
     callback = Backup(module, folder)
     note = threading.Timer(NOTE_SECONDS, callback.say_that_there_is_none)

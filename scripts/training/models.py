@@ -94,6 +94,11 @@ def state(module: str) -> Path:
     return folder(module) / "model"
 
 
+def backup(module: str) -> Path:
+    """The folder of the backups of a training of the present code."""
+    return folder(module) / "backup" / identity.of_model(module).trained[:12]
+
+
 UNDECIDED = ["metadata.json", "config.json"]  # in which Keras says when it wrote, and what the model file says, too
 
 

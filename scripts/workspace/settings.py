@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from scripts.workspace import canaries, windows
+from scripts.workspace import canaries, provisions, windows
 from scripts.workspace.canaries import Canary
 from scripts.workspace.errors import YourTurn
 
@@ -33,7 +33,12 @@ class Settings:
     ready_timeout_seconds: int = 300
     attestation: str = "where-possible"
     retired: list[str] = field(default_factory=list)
+    training: dict = field(default_factory=dict)
     environments: dict = field(default_factory=dict)
+
+    def provision(self, model: str) -> provisions.Provision:
+        """What a training of model/MODEL.py in a cluster is given."""
+        return provisions.read(self.training, model)
 
     def context(self, environment: str) -> str:
         """kubectl's context for the environment; empty if unset."""
@@ -78,6 +83,7 @@ def read() -> Settings:
             raise YourTurn(f"unknown setting {key!r} in [tool.pipeline]{did_you_mean(key, known)}", f"edit {FILE}")
         _check_type(key, value, known[key])
     _check_environments(table.get("environments", {}))
+    _check_training(table.get("training", {}))
     for key, choices in (("attestation", WISHES), ("server", SERVERS), ("tensorflow", BUILDS)):
         if (chosen := table.get(key, choices[0])) not in choices:
             problem = f"setting {key!r} in [tool.pipeline] must be {' or '.join(map(repr, choices))}, not {chosen!r}"
@@ -127,6 +133,13 @@ def _check_canary(name: str, value: object) -> None:
         canaries.read(value)
     except canaries.Wrong as error:
         raise YourTurn(f"canary in [tool.pipeline.environments.{name}]: {error}", f"edit {FILE}") from None
+
+
+def _check_training(table: dict) -> None:
+    try:
+        provisions.read(table)
+    except provisions.Wrong as error:
+        raise YourTurn(f"[tool.pipeline.training] {error}", f"edit {FILE}") from None
 
 
 def refuse_unknown(kind: str, name: str, known: list[str]) -> None:

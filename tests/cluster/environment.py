@@ -161,15 +161,15 @@ def label(release: dict[str, Any]) -> str:
     return f"{release['version']}-{release['id'][:12]}"
 
 
-def deployer(cluster: "Cluster", namespace: str, path: Path) -> Path:
-    """Makes the namespace as k8s/admission would, with its deployer. Returns a kubeconfig that is the deployer's."""
+def deployer(cluster: "Cluster", namespace: str, path: Path, role: str = "serving-deployer") -> Path:
+    """Makes the namespace as k8s/admission would, with its deployer, by that role. Returns a kubeconfig that is the deployer's."""
     labels = {"serving": "true", "pod-security.kubernetes.io/enforce": "restricted"}
     subject = {"kind": "ServiceAccount", "name": "deployer", "namespace": namespace}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "serving-deployer"}
+    bound = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
-        "roleRef": role,
+        "roleRef": bound,
         "subjects": [subject],
     }
     here = {"name": "deployer", "namespace": namespace}
