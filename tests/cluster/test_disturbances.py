@@ -61,18 +61,22 @@ def test_a_deployer_killed_at_any_step_and_run_again(
 
 
 def test_of_two_deployers_one_wins_and_the_other_says_so(small: Environment, releases: dict[str, Release]):
-    """In two checkouts, as two workflow runs are."""
-    small.promote(releases["two"])
+    """In two checkouts, as two workflow runs are. Stopped by hand, the first lets go."""
+    small.promote(releases["silent"])
     other = small.fork.root.parent / "other"
     shutil.copytree(small.fork.root, other, symlinks=True)
     first = small.start("deploy", "dev")
-    until(first, "change")
+    until(first, "rollout")
     here, small.fork.root = small.fork.root, other
     error = small.refused("deploy", "dev")
     small.fork.root = here
-    first.communicate()
     assert f"another deployer is at work in dev: ./pipeline deploy (process {first.pid} on " in error
-    assert first.returncode == 0
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    assert first.returncode == 130
+    assert small.get("leases")["items"] == []
+    small.promote(releases["two"])
+    small.ok("deploy", "dev")
     small.serves(releases["two"])
 
 
@@ -212,17 +216,5 @@ def test_a_kubelet_that_does_not_answer_is_named_and_not_waited_for_without_end(
         error = small.refused("deploy", "dev")
         assert why in error and "nothing was put back" in error
         assert small.image() == "@".join(releases["two"]["image"].values())
-    small.ok("deploy", "dev")
-    small.serves(releases["two"])
-
-
-def test_a_deployer_stopped_by_hand_lets_go(small: Environment, releases: dict[str, Release]):
-    small.promote(releases["two"])
-    process = small.start("deploy", "dev")
-    until(process, "change")
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
-    assert small.get("leases")["items"] == []
     small.ok("deploy", "dev")
     small.serves(releases["two"])
