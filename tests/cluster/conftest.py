@@ -29,6 +29,7 @@ from .environment import Environment, deployer
 from .releases import ANSWER, LONG, broken, publish
 
 OWNER = "pipeline.tests.pid"  # the label that says which process a container belongs to
+CPUS = 8  # of the node, whatever this computer has: what production requests fits on it
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     request.getfixturevalue("engine")
     folder = tmp_path_factory.mktemp("cluster")
     node = nodes.container(folder, labels={OWNER: str(os.getpid())})
+    _count_cpus(node, folder)
     try:
         node.start()
         kubeconfig = folder / "kubeconfig"
@@ -101,6 +103,15 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield Cluster(kubeconfig, REGISTRY, node.get_wrapped_container())
     finally:
         node.stop()
+
+
+def _count_cpus(node: Any, folder: Path) -> None:
+    """The kubelet counts folders: a cpuN each, where no NUMA node is said."""
+    (folder / "numa").mkdir()
+    for number in range(CPUS):
+        (folder / f"cpus/cpu{number}").mkdir(parents=True)
+    node.with_volume_mapping(folder / "numa", "/sys/devices/system/node")
+    node.with_volume_mapping(folder / "cpus", "/sys/devices/system/cpu")
 
 
 def _given(kubeconfig: Path, config: pytest.Config) -> Cluster:

@@ -94,7 +94,7 @@ class Environment:
         return self.get("deployment/serving")["spec"]["template"]["spec"]["containers"][0]["image"]
 
     @contextmanager
-    def load(self, model: str = "instant", per_second: int = 25) -> Iterator["Load"]:
+    def load(self, model: str = "instant", per_second: int = 25, kept: int = 1) -> Iterator["Load"]:
         """Clients of each kind by REST and by gRPC on the Service, in the network of the node; counted when the block ends."""
         host = self.get("service/serving")["spec"]["clusterIP"]
         load = Load()
@@ -106,6 +106,7 @@ class Environment:
             host,
             model,
             str(per_second),
+            str(kept),
         ]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:

@@ -1,14 +1,14 @@
 """A load client that counts every request, by REST and by gRPC, to a Service as a pod would see it.
 
-    python -m tests.cluster.load HOST MODEL PER_SECOND
+    python -m tests.cluster.load HOST MODEL PER_SECOND KEPT
 
 Asks for x = 1, and for x = 7 every fiftieth time, until SIGTERM (which it needs to be told to stop by whoever started it), and then prints
 y / x as JSON, how often it was answered and when last: {"rest": {"2.0": 512}, "grpc": {"1750000001 2.0": 511}, "failures": ["…"],
 "cut": ["…"], "last": {"2.0": 1750000060.5}}.
 
-Five clients ask, each so many times per second. By REST: one with a connection for each request, and three that keep theirs. The first
-of these looks, before each use, whether the server has closed it (requests, urllib3); the second does not (http.client); the requests
-that these two lose are in `cut`. The third looks, and asks again as docs/clients.md says. By gRPC: one with a pool of channels, which
+Clients of five kinds ask, each so many times per second. By REST: one with a connection for each request, and three kinds that keep
+theirs. KEPT of these look, before each use, whether the server has closed it (requests, urllib3), and as many do not (http.client); the
+requests that these lose are in `cut`. One looks, and asks again as docs/clients.md says. By gRPC: one with a pool of channels, which
 follow the server's GOAWAY to the next pod.
 """
 
@@ -20,6 +20,7 @@ import json
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
 import urllib3
@@ -39,8 +40,9 @@ class ErrorAnswer(Exception):
 
 
 class Load:
-    def __init__(self, host: str, model: str, per_second: float):
-        self.host, self.path, self.model, self.pause = host, f"/v1/models/{model}:predict", model, 1 / per_second
+    def __init__(self, host: str, model: str, per_second: float, kept: int):
+        self.host, self.path, self.model, self.kept = host, f"/v1/models/{model}:predict", model, kept
+        self.pause = 1 / per_second
         self.rest: collections.Counter[str] = collections.Counter()
         self.grpc: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
@@ -134,9 +136,11 @@ class Load:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopped.set)
+        loop.set_default_executor(ThreadPoolExecutor(2 * self.kept + 1))  # a thread for each that keeps its connection
         new = self.repeat(self.ask_by_a_new_connection, self.rest, self.failures)
-        looking, again = self.pool_worker(False, self.cut), self.pool_worker(AGAIN, self.failures)
-        await asyncio.gather(new, looking, again, self.blind_worker(), self.grpc_worker())
+        looking = [self.pool_worker(False, self.cut) for _ in range(self.kept)]
+        blind = [self.blind_worker() for _ in range(self.kept)]
+        await asyncio.gather(new, *looking, *blind, self.pool_worker(AGAIN, self.failures), self.grpc_worker())
         print(json.dumps({key: getattr(self, key) for key in ("rest", "grpc", "failures", "cut", "last")}))
 
 
@@ -151,5 +155,5 @@ def _answer(status: int, content: bytes, x: float) -> str:
 
 
 if __name__ == "__main__":
-    _, host, model, per_second = sys.argv
-    asyncio.run(Load(host, model, float(per_second)).run())
+    _, host, model, per_second, kept = sys.argv
+    asyncio.run(Load(host, model, float(per_second), int(kept)).run())
