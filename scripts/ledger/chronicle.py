@@ -32,8 +32,8 @@ def read() -> dict[str, Any]:
 
 
 def _environment(name: str, histories: dict[str, list[Entry]]) -> dict[str, Any]:
-    release, history = Overlay(name).release(), histories[name]
-    following = {after: histories[after] for after in overlays.after(name)}
+    release, history, order = Overlay(name).release(), histories[name], list(histories)
+    following = {after: histories[after] for after in order[order.index(name) + 1 :][:1]}
     stay = next(iter(reversed(stays.of(history))), None) if release else None
     return {
         "name": name,

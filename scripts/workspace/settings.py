@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 from scripts.workspace import canaries, provisions, windows
@@ -73,8 +74,13 @@ def text() -> str:
 
 
 def read() -> Settings:
+    return _parsed(text())
+
+
+@lru_cache(maxsize=1)  # each environment is asked for its own
+def _parsed(text: str) -> Settings:
     try:
-        table = tomllib.loads(text()).get("tool", {}).get("pipeline", {})
+        table = tomllib.loads(text).get("tool", {}).get("pipeline", {})
     except tomllib.TOMLDecodeError as error:
         raise YourTurn(f"{FILE} is not valid TOML: {error}", f"edit {FILE}") from None
     known = {field.name: field.type for field in fields(Settings)}
