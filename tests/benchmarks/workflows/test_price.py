@@ -4,6 +4,7 @@
 
 Measured is what runs here as it does there: the verbs, on a model that trains in a second, and the installation of their locks from
 nothing. Assumed is what is stood in for. GitHub bills each job from its first step to its last, rounded up to a minute.
+A machine that has other work to do is slower than a runner: the goals are those of an idle one.
 """
 
 import math
