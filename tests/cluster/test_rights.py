@@ -30,6 +30,7 @@ COLUMNS = {
     "deployer, elsewhere": (DEPLOYER, ELSEWHERE),
     "previewer, in `preview-NUMBER`": (PREVIEWER, OWN),
     "previewer, elsewhere": (PREVIEWER, ELSEWHERE),
+    "trainer, in its namespace": (f"system:serviceaccount:{OWN}:trainer", OWN),
     "a pod that serves": (f"system:serviceaccount:{OWN}:serving", OWN),
     "anybody else": ("somebody", OWN),
 }
@@ -46,7 +47,9 @@ def examples(folder: Path) -> dict[str, Document]:
 
 def named_in_roles(known: list[Resource]) -> Iterator[Resource]:
     """What a role of k8s/ speaks of, in API groups that this cluster has not: it is the role that decides."""
-    roles = [d for file in ("admission/deployer", "previews/previewer") for d in load(f"k8s/{file}.yaml")]
+    roles = [
+        d for file in ("admission/deployer", "previews/previewer", "training/trainer") for d in load(f"k8s/{file}.yaml")
+    ]
     for rule in (rule for role in roles for rule in role.get("rules", [])):
         for group in set(rule["apiGroups"]) - {resource.group for resource in known}:
             yield from (Resource(group, "v1", name, "", True, tuple(METHODS)) for name in rule["resources"])
@@ -62,6 +65,9 @@ def server(cluster: Cluster, previews: None, tmp_path: Path) -> Iterator[Server]
         items = [server.example(r, "serving") for r in server.resources() if r.kind in server.examples and r.namespaced]
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         cluster.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=document)
+    cluster.kubectl("apply", "-k", str(ROOT / "k8s/training"))
+    binding = ("rolebinding", "trainer", "--clusterrole=serving-trainer", f"--serviceaccount={OWN}:trainer")
+    cluster.kubectl("create", *binding, f"--namespace={OWN}")
     yield server
     cluster.kubectl("delete", "namespace", OWN, ELSEWHERE, "--wait=false")
 
@@ -71,8 +77,9 @@ def test_the_table_is_what_each_may_do(server: Server) -> None:
     resources = [*known, *named_in_roles(known)]
     found = {column: server.refusals(who, place, resources) for column, (who, place) in COLUMNS.items()}
     text, table = PAGE.read_text(), written(found)
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin and end
     if os.environ.get("WRITE_SAMPLES"):
         PAGE.write_text(f"{before}{BEGIN}{table}{END}{after}")
     assert PAGE.read_text() == f"{before}{BEGIN}{table}{END}{after}"

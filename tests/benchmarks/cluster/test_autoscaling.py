@@ -1,4 +1,4 @@
-"""The component `autoscaling` with a real metrics-server: load comes and the pods follow, it goes and they go; a rollout meanwhile loses nothing.
+"""The component `autoscaling` with a real metrics-server: pods come and go with the load, and a rollout meanwhile loses nothing.
 
 metrics-server is compiled from its Go module, in minutes the first time, and runs on the node. k3s has its own.
 """
