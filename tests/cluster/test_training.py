@@ -33,7 +33,7 @@ def dev(cluster: Cluster, admission: None, tmp_path_factory: pytest.TempPathFact
         cluster.kubectl("apply", "--kustomize", str(ROOT / "k8s/training"))
         dev.namespace += "-training"
         dev.kubeconfig = deployer(cluster, dev.namespace, folder / "trainer", "serving-trainer")
-        table = f'[tool.pipeline.training]\nregistry = "{seen_by_pods(cluster)}"\ncpu = "100m"\nmemory = "2Gi"\n'
+        table = f'[tool.pipeline.training]\nregistry = "{seen_by_pods(cluster)}"\ncpu = "1"\nmemory = "2Gi"\n'
         environments = "[tool.pipeline.environments]\n"
         dev.fork.edit("pyproject.toml", environments, table + environments)
         dev.fork.edit("pyproject.toml", 'image = ""', f'image = "{cluster.registry}/pipeline-test"')
@@ -91,7 +91,7 @@ def test_says_why_it_does_not_begin(dev: Environment, defect: str) -> None:
     if quota:
         dev.kubectl("create", "quota", quota, "--hard=pods=0")
     if cpu:
-        dev.fork.edit("pyproject.toml", 'cpu = "100m"', cpu)
+        dev.fork.edit("pyproject.toml", 'cpu = "1"', cpu)
     try:
         assert words in dev.refused("train", "--on", "dev")
     finally:
