@@ -139,13 +139,18 @@ class Repository:
 
     def has(self, reference: str) -> bool:
         """Whether there is a manifest with that tag or digest. Raises YourTurn if the registry does not say."""
-        return self.digest(reference) is not None
+        return bool(self._head(reference))
 
     def digest(self, reference: str) -> str | None:
         """The digest of the manifest with that tag or digest; None if there is none."""
+        if not (answer := self._head(reference)):
+            return None
+        said = answer.headers.get("Docker-Content-Digest")  # which a registry need not say
+        return said or self.manifest(reference)[1]["digest"]
+
+    def _head(self, reference: str) -> Any:
         with self._explained(f"{self.name}@{reference} cannot be asked for"):
-            answer = self._ask("HEAD", f"manifests/{reference}", missing=True, timeout=(5, 10))
-            return answer.headers["Docker-Content-Digest"] if answer else None
+            return self._ask("HEAD", f"manifests/{reference}", missing=True, timeout=(5, 10))
 
     def manifest(self, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The manifest with that tag or digest, and its descriptor."""
