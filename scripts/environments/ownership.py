@@ -25,7 +25,9 @@ def by_hand(live: Any) -> list[dict[str, Any]]:
 
 
 def _is_harmless(entry: dict[str, Any]) -> bool:
-    return entry["manager"] == "kubectl-rollout" or entry.get("subresource") == "status"
+    """A restart, which comes by the same manager as a pause: that one would hold up every deployment, and a rollback."""
+    paused = "f:paused" in entry.get("fieldsV1", {}).get("f:spec", {})
+    return (entry["manager"] == "kubectl-rollout" and not paused) or entry.get("subresource") == "status"
 
 
 def is_ours(live: Any) -> bool:

@@ -134,8 +134,10 @@ def test_what_people_changed_by_hand_is_drift_and_is_put_right(dev: Environment,
     )
     dev.kubectl("set", "env", "deployment/serving", "BY_HAND=1")
     dev.kubectl("rollout", "status", "deployment/serving")
+    dev.kubectl("rollout", "pause", "deployment/serving")  # or deploy waits for pods that no controller makes
     result = dev.run("status", "dev")
     assert result.code == 1
+    assert "Deployment/serving spec.paused: set by kubectl-rollout, and not by the overlay" in result.out
     assert "spec.template.spec.containers[serving].readinessProbe.periodSeconds: 7 → 5" in result.out
     assert "containers[serving].env[BY_HAND]: set by kubectl-set, and not by the overlay" in result.out
     dev.ok("deploy", "dev")
