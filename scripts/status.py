@@ -1,9 +1,11 @@
 """What ENV should serve, what runs there, and what it answers; exit 1 on any difference"""
 
 import argparse
+import shlex
 from typing import Any
 
 from scripts.environments import lookup, state
+from scripts.environments.target import Environment
 from scripts.workspace import console
 from scripts.workspace.errors import YourTurn
 
@@ -26,9 +28,15 @@ def run(environment: str, json: str | None) -> int:
     if console.write_json(json, status):
         _print(status)
     if status["problems"]:
-        remedy = "./pipeline up" if environment == "local" else f"./pipeline deploy {environment}"
-        raise YourTurn(f"{environment} is not as its ledger says", remedy)
+        raise YourTurn(f"{environment} is not as its ledger says", _remedy(target))
     return 0
+
+
+def _remedy(target: Environment) -> str:
+    """A deployment, but for a rollback that was cut off: a deployment would bring back what it leaves."""
+    if (begun := target.interrupted()) and begun.action == "rollback":
+        return f"./pipeline rollback {target.name} --reason {shlex.quote(begun.reason)}"
+    return "./pipeline up" if target.name == "local" else f"./pipeline deploy {target.name}"
 
 
 def _print(status: dict[str, Any]) -> None:

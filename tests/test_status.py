@@ -30,6 +30,10 @@ def test_an_interrupted_deploy_shows_in_status_and_the_next_goes_on(served: Fork
     ledger = served.root / "build/local/history.jsonl"
     last = json.loads(ledger.read_text().splitlines()[-1])
     version = served.read("build/release/release.json")["version"]
+    rollback = last | {"action": "rollback", "outcome": "started", "reason": "it is wrong"}
+    with ledger.open("a") as file:
+        file.write(json.dumps(rollback | {"release": f"{version}-{third}"}) + "\n")
+    assert served.run("status", "local").err.endswith("  next: ./pipeline rollback local --reason 'it is wrong'\n")
     with ledger.open("a") as file:
         file.write(json.dumps(last | {"release": f"{version}-{third}", "outcome": "started"}) + '\n{"time": "2026-')
     result = served.run("status", "local")
