@@ -33,6 +33,9 @@ class Place(Environment):
     def before(self) -> Target:
         return OLD
 
+    def candidate(self) -> Target:
+        return OLD if RETURNED in self.noted else NEW
+
     def obstacle(self, target: Target) -> str | None:
         return self.defects["obstacle"].problem if "obstacle" in self.defects else None
 
@@ -70,7 +73,11 @@ def delivered(place: Place, action: str = "deploy", **options: bool) -> str:
 
 def test_a_release_that_fails_is_put_back() -> None:
     place = Place(apply_2=CRASHES)
-    assert delivered(place) == "error: it crashes; release 111111111111 serves again\n  next: mend it"
+    assert delivered(place) == (
+        "error: it crashes; release 111111111111 serves again\n"
+        "  next: mend it; the ledger has left release 222222222222: "
+        "./pipeline promote dev --release 222222222222 comes first, if it is not to blame"
+    )
     assert (place.applied, place.noted, place.finished) == ([2, 1], [STARTED, FAILED, RETURNED], True)
 
 

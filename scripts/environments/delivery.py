@@ -29,7 +29,7 @@ def deliver(environment: Environment, target: Target, action: str, reason: str, 
         _apply(environment, target, action)
     except Failed as error:
         _record(environment, action, target, "failed", ": ".join(filter(None, (reason, error.problem))))
-        _put_back(environment, target, before, error)
+        _put_back(environment, action, target, before, error)
     except YourTurn as error:
         if not environment.touched():
             raise
@@ -50,7 +50,7 @@ def _apply(environment: Environment, target: Target, action: str) -> None:
         stage.result = verify(environment, target.release)
 
 
-def _put_back(environment: Environment, failed: Target, before: Target | None, error: Failed) -> None:
+def _put_back(environment: Environment, action: str, failed: Target, before: Target | None, error: Failed) -> None:
     console.say(f"  failed     {error.problem}")
     if not before:
         environment.finish()
@@ -68,7 +68,17 @@ def _put_back(environment: Environment, failed: Target, before: Target | None, e
     _record_served(environment, "return", before, f"{failed.release.label} failed: {error.problem}")
     environment.settle(before)
     environment.finish()
-    raise YourTurn(f"{error.problem}; release {before.release.name} serves again", error.remedy) from error
+    remedy = error.remedy + (_again(environment, failed) if action == "deploy" else "")
+    raise YourTurn(f"{error.problem}; release {before.release.name} serves again", remedy) from error
+
+
+def _again(environment: Environment, failed: Target) -> str:
+    """What comes before another deployment of `failed`, where the ledger has left it: by itself that would bring the one put back."""
+    present = environment.candidate()
+    if not present or present.release.name == failed.release.name:
+        return ""
+    again = f"./pipeline promote {environment.name} --release {failed.release.name}"
+    return f"; the ledger has left release {failed.release.name}: {again} comes first, if it is not to blame"
 
 
 def _record_served(environment: Environment, action: str, target: Target, reason: str) -> None:
