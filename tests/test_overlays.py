@@ -237,7 +237,7 @@ def test_a_notice_of_kubectl_s_is_no_warning_of_kustomize_s(tmp_path: Path, monk
     assert "kind: Deployment" in rendering.render(str(ROOT / DEV), DEV)
 
 
-def test_a_context_that_no_kubeconfig_has(tmp_path: Path) -> None:
+def test_a_context_that_no_kubeconfig_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.test_promote import push, release
 
     fork = Fork(tmp_path / "fork")
@@ -249,7 +249,10 @@ def test_a_context_that_no_kubeconfig_has(tmp_path: Path) -> None:
     fork.commit("a cluster that is not there")
     push(fork, release(1))
     fork.ok("promote", "dev")
-    assert "error: no usable kubeconfig for dev: " in fork.run("deploy", "dev").err
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "gone"))
+    error = fork.run("deploy", "dev").err
+    assert "error: no usable kubeconfig for dev: " in error
+    assert f"(KUBECONFIG={tmp_path / 'gone'})" in error
 
 
 def test_kube_score_finds_nothing_that_is_not_explained() -> None:

@@ -32,7 +32,8 @@ class Credentials:
             file = os.environ.get("KUBECONFIG")  # as it is now: the library keeps what it was when it was imported
             client = kubernetes.config.new_client_from_config(file, self.context or None)
         except kubernetes.config.ConfigException as error:
-            problem = f"no usable kubeconfig for {self.environment}: {error}"
+            where = f"KUBECONFIG={file}" if file else "KUBECONFIG is not set"
+            problem = f"no usable kubeconfig for {self.environment}: {error} ({where})"
             raise YourTurn(problem, "kubectl config get-contexts") from None
         return client.configuration, client.rest_client.pool_manager
 
