@@ -34,6 +34,8 @@ def kinds() -> dict[str, tuple[list[int | None] | None, Callable]]:
         "in three": ([None, 4, 4, 4, 1], keras.Sequential([keras.Input([4, 4, 4, 1]), layers.Conv3D(2, 3)])),
         "each channel": ([None, 8, 8, 1], keras.Sequential([keras.Input([8, 8, 1]), layers.DepthwiseConv2D(3)])),
         "pooled": ([None, 4, 4, 4, 1], keras.Sequential([keras.Input([4, 4, 4, 1]), layers.MaxPooling3D(2)])),
+        "pooled by more than there is": ([None, None, None, 1], layers.MaxPooling2D(3, 2)),
+        "in three, by more than there is": ([None, None, None, None, 1], layers.MaxPooling3D(3, 1)),
         "open rank": (None, convolve),
         "open rank, padded": (None, lambda x: convolve(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), "VALID")),
         "open rank, in a loop": (
@@ -105,7 +107,11 @@ def test_each_model_here_refuses_what_its_signature_does_not_take(tmp_path: Path
 
 def test_a_free_dimension_stays_free(exports: list[Path]) -> None:
     (picture,) = [folder for folder in exports if folder.parent.name == "open rank"]
-    assert [answer.shape for answer in asked([picture]) if not answer.error] == [[1, 8, 8, 1], [0, 8, 8, 1]]
+    assert [answer.shape for answer in asked([picture]) if not answer.error] == [
+        [1, 8, 8, 1],
+        [0, 8, 8, 1],
+        [1, 1, 1, 1],
+    ]
 
 
 def test_the_answer_is_400_and_names_the_input(exports: list[Path], tmp_path: Path) -> None:
