@@ -42,9 +42,9 @@ def run(model: list[str] | None, cluster: bool) -> int:
         serving = _in_place_of(here, release) or release
         _deliver(here, serving)
     asking.tell(here, serving)
-    console.say("\nstop it: ./pipeline down")
     if cluster:
         _deploy_on_node()
+    console.say(f"\nstop it{', and remove the cluster with all that is on it' * cluster}: ./pipeline down")
     return 0
 
 
