@@ -130,8 +130,11 @@ def _with(text: str, set_all: Callable[[Any], None]) -> str:
 
 def _with_line_ends(after: str, before: str) -> str:
     """The lines that are new end in CRLF where the lines around them do."""
-    old, new = (text.split("\n") for text in (before, after))
+    ends = re.findall("\r?\n", before)
+    missing = ends[-1] if ends and not before.endswith("\n") else ""  # of the last line, which another may follow now
+    lent = missing if not after.endswith("\n") else ""
+    old, new = (before + missing).split("\n"), (after + lent).split("\n")
     for _, start, stop, first, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if all(line.endswith("\r") for line in old[max(start - 1, 0) : stop]):
             new[first:end] = [line.removesuffix("\r") + "\r" for line in new[first:end]]
-    return "\n".join(new)
+    return "\n".join(new).removesuffix(lent)

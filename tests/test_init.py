@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as properties
 from hypothesis import strategies as st
 
@@ -129,6 +129,9 @@ def documents(draw: st.DrawFn) -> str:
 
 @properties(max_examples=150, deadline=None)
 @given(documents(), st.sampled_from([["dev"], ["production"], ["dev", "staging"], []]))
+@example(
+    '[tool.pipeline]\r\nmodels = ["instant"]\r\n[tool.pipeline.environments]\r\nstaging = {}', ["production"]
+)  # no end
 def test_any_file_keeps_all_but_its_settings(before: str, contexts: list[str]) -> None:
     def change(table: Any) -> None:
         table["models"], table["image"] = ["digits", "instant"], "registry.example.com/d"
