@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from scripts.ledger import kustomization
@@ -126,6 +126,7 @@ def keeps_all_but_its_images(before: str, block: str, after: str) -> str:
 
 @settings(max_examples=100, deadline=None)
 @given(documents())
+@example(("resources:\n  - ../../base\n", "images:\n", "patches:\n  - path: replicas.yaml\n"))  # nothing under it
 def test_any_document_keeps_all_but_its_images(parts: tuple[str, str, str]) -> None:
     keeps_all_but_its_images(*parts)
 

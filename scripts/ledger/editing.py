@@ -26,7 +26,7 @@ def with_item(text: str, key: str, fields: Mapping[str, str]) -> str:
     if value.id == "mapping" or _is_alias(pair):
         raise Impossible
     if not root.flow_style and not value.value and _is_bare(text, pair):  # `images: []` says no more than no such line
-        line = Edit(_line_start(text, pair[0].start_mark.index), _line_end(text, value.end_mark.index), "")
+        line = Edit(_line_start(text, pair[0].start_mark.index), _line_end(text, _end(text, pair)), "")
         return with_item(_apply(text, [line]), key, fields)
     if value.id == "scalar":
         edits = [Edit(value.start_mark.index, value.end_mark.index, "")]
@@ -85,8 +85,8 @@ def _set(text: str, pair: Pair, new: str) -> Edit:
         if not alias:
             raise Impossible
         return Edit(alias.start(1), alias.end(1), new)
-    if start == end:  # an empty value: ruamel gives it the place of the next token
-        place = text.index(":", key.end_mark.index) + 1
+    if start == end:
+        place = _end(text, pair)
         return Edit(place, place, f" {new}")
     properties = re.match(r"(?:[&!]\S*\s+)*", text[start:end])
     start += properties.end() if properties else 0
@@ -141,7 +141,7 @@ def _under(text: str, root: Any, pair: Pair, fields: Mapping[str, str]) -> Edit:
     key, value = pair
     if root.flow_style:
         return Edit(value.end_mark.index, value.end_mark.index, f" [{_flow(text, root, fields)}]")
-    place = _line_end(text, value.end_mark.index)
+    place = _line_end(text, _end(text, pair))
     block = _block(text, " " * (key.start_mark.column + 2), fields)
     return Edit(place, place, block if text[:place].endswith(("\n", "\r")) else _newline(text) + block)
 
@@ -161,6 +161,13 @@ def _span(pair: Pair) -> tuple[int, int]:
     return pair[0].start_mark.index, max(pair[0].end_mark.index, pair[1].end_mark.index)
 
 
+def _end(text: str, pair: Pair) -> int:
+    """Where the value ends; to an empty one ruamel gives the place of the next token."""
+    key, value = pair
+    is_empty = value.start_mark.index == value.end_mark.index
+    return text.index(":", key.end_mark.index) + 1 if is_empty else value.end_mark.index
+
+
 def _is_alias(pair: Pair) -> bool:
     """An alias has the place of what it stands for, which is before it."""
     return pair[1].start_mark.index < pair[0].end_mark.index
@@ -168,7 +175,7 @@ def _is_alias(pair: Pair) -> bool:
 
 def _is_bare(text: str, pair: Pair) -> bool:
     """Whether the pair is alone on its line."""
-    start, end = pair[0].start_mark.index, pair[1].end_mark.index
+    start, end = pair[0].start_mark.index, _end(text, pair)
     line = text[_line_start(text, start) : _line_end(text, end)]
     return not re.search(r"[#&!\n\r].*\S", line.strip()) and "#" not in line and "\n" not in line.strip()
 
