@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model import Data, Split
 from scripts.reports import card, fonts, tasks, wording
+from scripts.training import separation
 
 LABELS = ["one", "two", "three"]
 CURVES = {"loss": [1.0, 0.1, None, 0.0], "val_loss": [1.0, 0.5, 0.4, 0.3], "accuracy": [0.5, 0.8, 0.9, 1.0]}
@@ -218,3 +220,19 @@ def test_a_summary_is_cut_at_a_line_and_closes_its_fence() -> None:
 )
 def test_a_name_stays_a_name_in_markdown(text: str, written: str) -> None:
     assert wording.name(text) == written
+
+
+FORMS: dict[str, tuple[Any, Any, int | None]] = {
+    "an array": (np.eye(4), np.eye(4)[[1, 1]] * [[1], [2]], 1),
+    "named arrays": ({"a": np.arange(3), "b": ["x", "y", "z"]}, {"a": np.array([0, 1]), "b": ["x", "z"]}, 1),
+    "bytes": ([b"\0", b"a\0"], [b"a", b"a\0"], 1),
+    "of several lengths": (ragged([1, 2], [3]), ragged([3], [1], [3]), 2),
+    "none": (np.eye(2), -np.eye(2), 0),
+    "a stream": (lambda: iter([]), np.eye(2), None),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_trained_on_is_found_among_the_held_out(form: str) -> None:
+    train, held_out, shared = FORMS[form]
+    assert separation.shared(Data(Split(train), Split(held_out))) == shared

@@ -58,6 +58,16 @@ def test_a_refused_candidate_is_not_exported_and_the_last_release_stays(fork: Fo
     assert fork.read("build/release/release.json")["id"].startswith(good)
 
 
+def test_says_where_it_is_judged_on_what_it_was_trained_on(fork: Fork) -> None:
+    fork.write_model(INSTANT.replace("Split(10 * x, 10 * SLOPE * x)", "Split(x, SLOPE * x)"))
+    fork.ok("train")
+    assert "  note       2 of the 2 held-out inputs are among the training data" in fork.ok("evaluate").err
+    assert (
+        "held-out examples, **of which 2 are among the training data**."
+        in (fork.root / "build/instant/card.md").read_text()
+    )
+
+
 BAD = {
     "metric that is no number": (
         "float(np.abs(predictions - targets).max())",

@@ -140,8 +140,9 @@ def _sources(evaluation: dict[str, Any]) -> list[str]:
 
 
 def _judged(evaluation: dict[str, Any]) -> str:
-    count = evaluation.get("examples")
-    return f", judged on {count:,} held-out example{'s' * (count != 1)}" if count else ""
+    count, both = evaluation.get("examples"), evaluation.get("trained_on")
+    known = f", **of which {both:,} are among the training data**" if both else ""
+    return f", judged on {count:,} held-out example{'s' * (count != 1)}{known}" if count else ""
 
 
 def _variants(evaluation: dict[str, Any]) -> list[str]:

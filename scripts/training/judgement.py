@@ -8,7 +8,7 @@ from typing import Any
 from scripts.release import identity, sources
 from scripts.release.releases import Release
 from scripts.reports import card
-from scripts.training import batches, beside, fitting, models, networks, scoring, signatures, variants
+from scripts.training import batches, beside, fitting, models, networks, scoring, separation, signatures, variants
 from scripts.training.scoring import HeldOut, Score
 from scripts.training.signatures import DEFAULT
 from scripts.workspace import actions, console, files
@@ -45,7 +45,8 @@ def evaluate(module: str, modules: list[str], environments: Mapping[str, Release
     network = networks.load(model, models.state(module))
     named = signatures.of_model(model, network)
     default = named[DEFAULT]
-    held_out = HeldOut(model, model.data().held_out, default)
+    data = model.data()
+    held_out = HeldOut(model, data.held_out, default)
     score = scoring.score(held_out, default.ask)
     original = variants.Original(model, network, default, score.metrics, held_out)
     candidate = beside.Candidate(module, model, named, held_out, score.metrics)
@@ -55,6 +56,7 @@ def evaluate(module: str, modules: list[str], environments: Mapping[str, Release
         "model": history["model"],
         "sources": sources.stated(identity.model_files(module)),
         "examples": score.examples,
+        "trained_on": separation.shared(data) if model.fit else None,
         "metrics": _finite(score.metrics),
         "gates": _judge(model.QUICK_GATES if quick else model.GATES, score.metrics),
         "quick": quick,
@@ -72,6 +74,8 @@ def _conclude(module: str, model: ModuleType, evaluation: dict, history: dict, s
     folder, gates = models.folder(module), list(_gates(evaluation))
     evaluation["passed"] = all(gate["passed"] for gate in gates)
     console.table(["metric", "bound", "value", "verdict"], [_row(gate) for gate in gates])
+    if both := evaluation["trained_on"]:
+        console.say(f"  note       {both:,} of the {score.examples:,} held-out inputs are among the training data")
     card.write(folder, model, evaluation, history, score.predictions, Shown(held_out, score))
     files.write_json(folder / "evaluation.json", evaluation)
     actions.summary((folder / "summary.md").read_text())
