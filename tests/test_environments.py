@@ -163,15 +163,22 @@ def test_who_is_to_blame_for_a_refusal(status: int, message: str, blamed: bool) 
 
 
 @pytest.mark.parametrize(
-    ("message", "passes", "blamed"),
+    ("message", "passes", "blamed", "mend"),
     [
-        ('pods "x" is forbidden: exceeded quota: few, requested: pods=1', True, True),
-        ('Internal error occurred: failed calling webhook "w": connect: connection refused', True, False),
-        ('pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot', False, True),
+        (
+            'pods "x" is forbidden: exceeded quota: few, requested: pods=1',
+            True,
+            True,
+            "ask for less in k8s/overlays/dev",
+        ),
+        ('Internal error occurred: failed calling webhook "w": connect: connection refused', True, False, "webhook"),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot', False, True, "mend that in"),
     ],
     ids=["quota", "webhook that is away", "pod security"],
 )
-def test_what_may_pass_is_waited_for(message: str, passes: bool, blamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_pass_is_waited_for(
+    message: str, passes: bool, blamed: bool, mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And not without end; a webhook that stays away is not the release's fault."""
     owner, revision = {"name": "serving", "uid": "d"}, {"deployment.kubernetes.io/revision": "1"}
     refused = {"type": "ReplicaFailure", "status": "True", "message": message}
@@ -185,6 +192,7 @@ def test_what_may_pass_is_waited_for(message: str, passes: bool, blamed: bool, m
     with pytest.raises(YourTurn, match="no pod can be made") as error:
         judge.check(deployment, [new | {"status": {"conditions": [refused]}}], [])
     assert isinstance(error.value, Failed) is blamed
+    assert mend in error.value.remedy
 
 
 class Answering:

@@ -21,6 +21,10 @@ TAINT = "untolerated taint"  # newer schedulers do not name the taint
 THREADS = (
     "the kubelet's podPidsLimit is below 256 for each model, which TensorFlow Serving starts to load it, and 512 more"
 )
+MENDS = {
+    "exceeded quota": "ask for less in {} and commit, or an administrator for more",
+    "image cannot be pulled": "see that the image is where its nodes look, and that they may read it (docs/rollback.md)",
+}
 BROKEN = (
     "InvalidImageName",
     "ErrImageNeverPull",
@@ -75,7 +79,10 @@ class Reasons:
 
     def _failed(self, reason: str) -> YourTurn:
         place = self.api.environment
-        remedy = f"mend that in the release or in k8s/overlays/{place}, commit, then ./pipeline deploy {place}"
+        mend = next(
+            (mend for words, mend in MENDS.items() if words in reason), "mend that in the release or in {}, commit"
+        )
+        remedy = f"{mend.format(f'k8s/overlays/{place}')}, then ./pipeline deploy {place}"
         return Failed(f"{self.KIND}/{self.name}: {reason}", remedy)
 
     def of_pod(self, pod: Object) -> str | None:

@@ -39,5 +39,6 @@ def _ask(target: Environment, ledger: str) -> tuple[str | None, list[str]]:
         problems, servers = answers.ask(target, release)
     except YourTurn as error:
         return None, [error.problem]
-    problems = problems if servers else ["no server answers"]
+    if not servers:
+        return None, ["no server answers"]
     return "wrong" if problems else "right", problems
