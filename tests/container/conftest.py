@@ -23,6 +23,10 @@ from tests.conftest import requires
 from tests.support.fork import Fork
 from tests.support.ports import free_ports
 
+from .building import base, built, released
+
+__all__ = ["base", "built", "released"]
+
 REGISTRY = "registry:3.0.0"  # as ci.yml has it
 # What k8s/base asks for; memory is what the embedded server, TensorFlow and a small model take, with room for requests.
 RESTRICTIONS = {

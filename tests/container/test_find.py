@@ -6,10 +6,6 @@ from typing import Any
 from tests.support.fork import run_verb
 from tests.workflows.act import GitHub
 
-from .test_push import base, built, released
-
-__all__ = ["base", "built", "released"]
-
 
 def test_only_what_a_ledger_knows_and_the_registry_has_and_is_attested(built, registry, tmp_path) -> None:
     port = registry()
@@ -48,7 +44,7 @@ def test_only_what_a_ledger_knows_and_the_registry_has_and_is_attested(built, re
     pushed = fork.read("build/release/release.json")
     assert known()[0] == "true"
     assert fork.read("build/release/release.json") == pushed == fork.read("k8s/overlays/dev/release.json")
-    fork.release(SLOPE="3.0")
+    fork.write_model(SLOPE="3.0")
     assert "is not in the registry" in known()[1]
     fork.write_model()
     assert known()[0] == "true"

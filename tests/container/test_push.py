@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import threading
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import docker
@@ -27,67 +27,7 @@ from scripts.workspace.errors import YourTurn
 from tests.support.fork import INSTANT, TABLES, Fork, run_verb
 from tests.support.ports import free_ports
 
-BASE = f"localhost/pipeline-test-base:{os.getpid()}"  # two runs on one engine take nothing from each other
-
-
-@pytest.fixture(scope="module")
-def base(engine: docker.DockerClient) -> Iterator[str]:
-    """An image of one file: what is below the release is not the point here, and pushes in no time."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        engines.add(tar, "base", b"base", 0)
-    engine.api.import_image_from_data(layer.getvalue(), repository=BASE.partition(":")[0], tag=BASE.partition(":")[2])
-    yield BASE
-    engine.images.remove(BASE, force=True)
-
-
-@pytest.fixture(scope="module")
-def released(base: str, tmp_path_factory: pytest.TempPathFactory) -> Fork:
-    """A release, to be copied: what is trained is not the point of most tests here."""
-    fork = Fork(tmp_path_factory.mktemp("released") / "fork")
-    settle(fork, base)
-    fork.release()
-    return fork
-
-
-@pytest.fixture
-def built(
-    base: str, released: Fork, engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Fork]]:
-    """Builds the image of a release, as one that was tested, for the registry at a port."""
-    forks = []
-
-    def build(port: int, name: str = "fork", model: str = INSTANT, volume: bool = False) -> Fork:
-        if model == INSTANT:
-            fork = released.copy(tmp_path / name)
-        else:
-            fork = Fork(tmp_path / name)
-            settle(fork, base)
-            if volume:
-                fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
-                fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 8")
-            fork.release(model)
-        fork.edit("pyproject.toml", "127.0.0.1:1/team/model", f"127.0.0.1:{port}/team/model")
-        contain(fork)
-        forks.append(fork)
-        return fork
-
-    monkeypatch.delenv("SERVING_IMAGE", raising=False)
-    yield build
-    for fork in forks:
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            engine.images.remove(fork.read("build/image.json")["reference"], force=True)
-
-
-def settle(fork: Fork, base: str) -> None:
-    fork.edit("serving/Dockerfile", "tensorflow/serving:2.20.0", base)
-    fork.edit("pyproject.toml", 'image = ""', 'image = "127.0.0.1:1/team/model"')
-
-
-def contain(fork: Fork) -> None:
-    """The image of its release, noted as one that was tested."""
-    fork.ok("image")
-    fork.edit("build/image.json", '"tested": false', '"tested": true')
+from .building import BASE, contain
 
 
 def in_registry(port: int, digest: str) -> dict:
@@ -382,9 +322,7 @@ def test_an_image_on_a_stand_in_says_so(built, base: str, engine: docker.DockerC
         fork.edit("serving/Dockerfile", base, name)
         assert f", on {words}" in fork.ok("image").err
         assert f"Its image is built on {words}." in card.read_text().splitlines()
-        assert f"base image {name} is a stand-in on this machine: {words}" in " ".join(
-            fork.command("doctor").stdout.split()
-        )
+        assert f"base image {name} is a stand-in on this machine: {words}" in " ".join(fork.run("doctor").out.split())
         fork.edit("serving/Dockerfile", name, base)
         fork.ok("image")
         assert words not in card.read_text(), "taken back with the next image"
