@@ -49,9 +49,15 @@ def test_the_hermetic_ci_runs_that_job_s_line() -> None:
     assert f"\n.ci/runner env {variables} {step['run']} " in (ROOT / ".ci/run").read_text()
 
 
-def test_what_the_list_lacks_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_list_lacks_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor is who runs this: a runner's git knows nobody, though its caches are found."""
     monkeypatch.setenv("SERVING_IMAGE", "x")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text("[user]\nname = somebody\n")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/kept").touch()
     looked = "for name in python3 git docker docker-registry mmdebstrap; do command -v $name; done; echo ${SERVING_IMAGE-unset}"
+    looked += "; git config user.name; ls ~/.cache"
     done = subprocess.run([RUNNER, "sh", "-c", looked], capture_output=True, text=True, check=True)
     names = [Path(line).name for line in done.stdout.splitlines()]
-    assert names == ["python3", "git", "docker", "unset"]
+    assert names == ["python3", "git", "docker", "unset", "kept", "pipeline"]
