@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from tests.support.fork import ROOT, Fork, Result
+from tests.support.fork import ROOT, Fork, Result, run_verb
 
 if TYPE_CHECKING:
     from .conftest import Cluster
@@ -32,17 +32,19 @@ class Environment:
     variables: dict[str, str] = field(default_factory=dict)
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """`./pipeline ARGUMENTS`, without its launcher."""
-        variables = os.environ | {"KUBECONFIG": str(self.kubeconfig)} | self.variables
+        """`./pipeline ARGUMENTS`, without its launcher, in a process of its own, which may be killed."""
         command = [sys.executable, "-m", "scripts", *arguments]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.fork.root, env=variables, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(command, cwd=self.fork.root, env=self._variables(), stdout=pipe, stderr=pipe, text=True)
 
     def run(self, *arguments: str) -> Result:
-        process = self.start(*arguments)
-        out, err = process.communicate()
-        print(f"$ ./pipeline {' '.join(arguments)}\n{out}{err}")  # pytest shows it where the test fails
-        return Result(process.returncode, out, err)
+        """The same in a process that has the imports already: a tenth of a second, not one."""
+        result = run_verb(self.fork.root, arguments, self._variables())
+        print(f"$ ./pipeline {' '.join(arguments)}\n{result.out}{result.err}")  # pytest shows it where the test fails
+        return result
+
+    def _variables(self) -> dict[str, str]:
+        return os.environ | {"KUBECONFIG": str(self.kubeconfig)} | self.variables
 
     def ok(self, *arguments: str) -> Result:
         result = self.run(*arguments)
