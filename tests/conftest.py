@@ -43,13 +43,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # The longest parts of the suite, which begin first: the last to end would otherwise be one of them, alone.
-LONGEST = ["cluster", "workflows", "container", "test_models.py", "test_readme.py", "test_up.py", "test_local.py"]
+LONGEST = [
+    "rollouts",
+    "cluster",
+    "workflows",
+    "container",
+    "test_models.py",
+    "test_readme.py",
+    "test_up.py",
+    "test_local.py",
+]
+# Half of tests/cluster, which waits more than it works: two processes wait at the same time.
+ROLLOUTS = {f"cluster/test_{name}.py" for name in ("canary", "deploy", "disturbances", "nodes", "return")}
 
 
 def _part(nodeid: str) -> str:
     """What shares expensive fixtures, and is run whole by one process: a folder here, or a file."""
-    part = nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
-    return "cluster" if part == "test_overlays.py" else part  # both need every combination of the components
+    file = nodeid.removeprefix("tests/").partition("::")[0]
+    if file in ROLLOUTS:
+        return "rollouts"
+    return (
+        "cluster" if file == "test_overlays.py" else file.partition("/")[0]
+    )  # both need every combination of the components
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ from scripts.environments import node as nodes
 from scripts.environments.node import REGISTRY
 from tests.conftest import requires
 from tests.support.fork import INSTANT, ROOT, Fork
+from tests.support.once import once
 
 from .environment import Environment, deployer
 from .releases import ANSWER, LONG, broken, publish
@@ -86,7 +87,7 @@ def engine() -> Iterator[docker.DockerClient]:
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A node that is Ready, and pulls what was pushed to its registry. Nothing of it is left, whatever fails.
 
-    It goes with the last test of the folder: idle, it takes a tenth of a processor from what is run after that.
+    Its start takes 4 s of processor time, and an idle minute 2: each process has its own, on which it may lay hands.
     """
     if given := request.config.getoption("kubeconfig"):
         yield _given(Path(given).absolute(), request.config)
@@ -140,9 +141,15 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="package")
-def releases(engine: docker.DockerClient, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def releases(
+    engine: docker.DockerClient, cluster: Cluster, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """Release documents by name: `one` and `two` are good; the others are named for their defect."""
-    fork = Fork(tmp_path_factory.mktemp("releases") / "fork")
+    folder = tmp_path_factory.mktemp("releases")
+    return once(tmp_path_factory, pytestconfig, "releases", lambda: _publish(engine, cluster, Fork(folder / "fork")))
+
+
+def _publish(engine: docker.DockerClient, cluster: Cluster, fork: Fork) -> dict[str, Any]:
     made = {}
     for name, slope in (("one", "2.0"), ("two", "3.0")):
         made[name] = publish(cluster.registry, fork, INSTANT.replace(ANSWER, LONG + ANSWER), SLOPE=slope)
