@@ -198,11 +198,17 @@ def run_verb(root: Path, arguments: tuple[str, ...], environment: dict[str, str]
 
 def in_process(function: Callable[..., None], *arguments: Any) -> int:
     """Calls it in a process that has TensorFlow already. Returns its exit code."""
+    process = start_process(function, *arguments)
+    process.join()
+    return process.exitcode or 0
+
+
+def start_process(function: Callable[..., None], *arguments: Any) -> Any:
+    """Such a process."""
     _serve()
     process = CONTEXT.Process(target=function, args=arguments)
     process.start()
-    process.join()
-    return process.exitcode or 0
+    return process
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """`.venv/bin/python -m scripts` in a process that has TensorFlow already, for verbs that the tests do not start themselves.
 
 Each step of a workflow that trains, judges or exports would import TensorFlow anew: 4 s of processor time each, 0.1 s so.
-`venv()` is a folder like `.venv`, whose `python` has a server fork a process with the caller's folder, environment and open files.
+`venv()` is a folder like `.venv`, whose `python` has a server fork a process with the caller's folder, environment and open files; the
+server itself is forked from the one process that has imported it.
 """
 
 import atexit
@@ -10,12 +11,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.fork import ROOT, become
+from tests.support.fork import ROOT, become, start_process
 
 CLIENT = """\
 #!{python} -IS
@@ -48,26 +48,21 @@ def venv() -> Path:
     client.unlink()
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     client.chmod(0o755)
-    server = subprocess.Popen([sys.executable, "-m", __name__, address], cwd=ROOT, stdout=subprocess.PIPE)
-    atexit.register(server.kill)
-    assert server.stdout and server.stdout.readline(), "the server did not start"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(address))
+    listener.listen()
+    atexit.register(start_process(_serve, listener).kill)
     return folder
 
 
-def serve(address: str) -> None:
-    from tests.support import preloaded  # noqa: F401
-
+def _serve(listener: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the verbs here
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen()
-        print("listens", flush=True)
-        while True:
-            client, _ = listener.accept()
-            if not os.fork():
-                listener.close()
-                _run(client)
-            client.close()
+    while True:
+        client, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            _run(client)
+        client.close()
 
 
 def _run(client: socket.socket) -> None:
@@ -82,7 +77,3 @@ def _run(client: socket.socket) -> None:
             os.close(file)
         stream.write(f"{become(folder, arguments, environment)}\n")
     os._exit(0)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])
