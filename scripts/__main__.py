@@ -22,7 +22,7 @@ VERBS = [  # in the order of the pipeline
 ]
 STEPS = [  # for the workflows, and for whoever looks into a failed one
     *("scope", "report", "conclude"),
-    *("find", "attestation", "changed", "connect", "publish"),
+    *("find", "elsewhere", "resume", "attestation", "changed", "connect", "publish"),
     *("refresh", "propose", "ledgers", "drift", "preview"),
 ]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.environments import queues
 from scripts.environments.api import Api
 from scripts.environments.reasons import Object, Reasons, condition
 from scripts.workspace.errors import YourTurn
@@ -11,7 +12,6 @@ from scripts.workspace.provisions import Provision
 
 TEMPLATE = Path("k8s/training/job.yaml")
 API = "batch/v1"
-QUEUE = "kueue.x-k8s.io/queue-name"  # Kueue's label: it lets the Job begin
 MODEL = "pipeline.model"  # a label
 
 
@@ -22,8 +22,10 @@ def manifest(
     from ruamel.yaml import YAML
 
     job = YAML(typ="safe", pure=True).load(TEMPLATE.read_text())
-    labels = {MODEL: module} | ({QUEUE: provision.queue} if provision.queue else {})
+    labels = {MODEL: module} | ({queues.QUEUE: provision.queue} if provision.queue else {})
     job["metadata"] = _merged(job["metadata"], {"name": name, "labels": labels})
+    if provision.queue:
+        job["spec"]["suspend"] = True  # until Kueue lets it begin, also where its webhook is away
     pod = job["spec"]["template"] = _merged(job["spec"]["template"], {"metadata": {"labels": {MODEL: module}}})
     pod["spec"] = _merged(pod["spec"], {"nodeSelector": nodes})
     container = pod["spec"]["containers"][0]

@@ -47,6 +47,12 @@ class Objects:
         body = {"preconditions": {"uid": live["metadata"]["uid"]}, "propagationPolicy": "Background"}
         self._asked(rendering.title(live), self.api.delete, self._path_of(live), body)
 
+    def note(self, live: Manifest, annotations: dict[str, str | None]) -> None:
+        """Sets annotations of an object, or takes away those that are None; everything else stays as it is."""
+        body = {"metadata": {"annotations": annotations}}
+        kind = "application/merge-patch+json"
+        self._asked(rendering.title(live), self.api.request, "PATCH", self._path_of(live), body, kind)
+
     def applied(self) -> list[str]:
         """The objects applied from here whose kind may be pruned: "API_VERSION KIND NAME"."""
         found = []

@@ -4,10 +4,11 @@ The Job is the only memory: it is called by the training's identity, and is remo
 computer, finds it and goes on.
 """
 
+import math
 import re
 import time
 
-from scripts.environments import jobs
+from scripts.environments import jobs, queues
 from scripts.environments.cluster import Cluster
 from scripts.environments.objects import Objects
 from scripts.environments.reasons import Object, condition, owner
@@ -62,12 +63,14 @@ class Training:
         """Finds the Job, or makes it."""
         words = "is under way" if self._job() else "begins"
         if words == "begins":
-            self._make()
+            queues.refuse_absent(self.objects, self.provision.queue)
+            self.objects.put(self.manifest())
         console.say(
             f"  train      {self.module}: {words} on {self.cluster.name}, as Job {self.objects.namespace}/{self.name}"
         )
 
-    def _make(self) -> None:
+    def manifest(self) -> Object:
+        """The Job, of an image that is pushed."""
         architecture = self.provision.nodes.get(ARCHITECTURE) or platforms.here()
         with console.stage("image") as stage:
             stage.result = image = trainer.push(architecture)
@@ -75,12 +78,13 @@ class Training:
         if self.provision.registry:
             place = f"{self.provision.registry}/{place.partition('/')[2]}"
         nodes = {ARCHITECTURE: architecture} | self.provision.nodes
-        self.objects.put(
-            jobs.manifest(self.name, self.module, image, [*self.arguments, "--to", place], nodes, self.provision)
-        )
+        return jobs.manifest(self.name, self.module, image, [*self.arguments, "--to", place], nodes, self.provision)
 
-    def follow(self) -> str:
-        """Shows the log until the Job has ended well. Returns the digest of what it has pushed. Raises YourTurn if it cannot end well."""
+    def follow(self, until: float = math.inf) -> str:
+        """Shows the log until the Job has ended well, or to that second of time.monotonic().
+
+        Returns the digest of what it has pushed, nothing while it goes on. Raises YourTurn if it cannot end well.
+        """
         said = ""
         while True:
             if not (job := self._job()):
@@ -95,9 +99,11 @@ class Training:
             except jobs.Ended:
                 self.cancel()  # it is told, and the next one begins anew, from the last backup
                 raise
-            if (now := _progress(job, pods)) != said:
+            if (now := self._progress(job, pods)) != said:
                 console.say(f"  train      {self.module}: {now}")
                 said = now
+            if time.monotonic() >= until:
+                return ""
             time.sleep(LOOK_SECONDS)
 
     def bring(self, reference: str) -> None:
@@ -110,6 +116,13 @@ class Training:
         if job := self._job():
             self.objects.remove(job)
         return bool(job)
+
+    def _progress(self, job: Object, pods: list[Object]) -> str:
+        if job["spec"].get("suspend"):
+            return queues.reason(self.objects, job)
+        running = any(pod["status"].get("phase") == "Running" for pod in pods)
+        ended = job.get("status", {}).get("failed", 0)
+        return ("trains" if running else "waits for a node and its image") + f", pod {ended + 1}" * bool(ended)
 
     def _result(self, pods: list[Object]) -> str:
         """The digest, as the pod has told it; the tag, where the pod went with its node."""
@@ -151,11 +164,3 @@ class Log:
             if (stamp := stamp.rstrip("Z").ljust(29, "0")) > last:  # the zeros at its end are left out
                 console.say(words)
                 self._last[name] = stamp
-
-
-def _progress(job: Object, pods: list[Object]) -> str:
-    if condition(job, "Suspended", "True"):
-        return "waits in its queue"
-    running = any(pod["status"].get("phase") == "Running" for pod in pods)
-    ended = job.get("status", {}).get("failed", 0)
-    return ("trains" if running else "waits for a node and its image") + f", pod {ended + 1}" * bool(ended)

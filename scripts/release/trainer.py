@@ -32,6 +32,11 @@ def push(architecture: str) -> str:
     place, layer = Repository(repository()), _checkout()
     base = _pushed_environment(place, architecture)
     config = json.loads(place.text(base["config"]["digest"]))
+    if (there := config["architecture"]) != architecture:
+        problem = (
+            f"{place.name}:{_tag(architecture)} is for {there}, and a training is wanted on nodes of {architecture}"
+        )
+        raise YourTurn(problem, "remove it there: it is built anew; see that PYTHON_IMAGE, if set, is for those nodes")
     config["rootfs"]["diff_ids"].append(layer.digest)
     config.pop("history", None)  # it would have to say how the checkout came there
     blob = Text(json.dumps(config, sort_keys=True).encode())
@@ -50,8 +55,7 @@ def push(architecture: str) -> str:
 
 def _pushed_environment(place: Repository, architecture: str) -> dict[str, Any]:
     """The manifest of the locked environment's image, which is built and pushed unless the registry has it."""
-    local = environment.image(architecture)
-    tag = local.replace(":", "-")
+    local, tag = environment.image(architecture), _tag(architecture)
     if not place.has(tag):
         console.say(f"  {place.name}:{tag}: built and pushed once for this lock, in minutes")
         if not engine.find(local):
@@ -64,6 +68,10 @@ def _pushed_environment(place: Repository, architecture: str) -> dict[str, Any]:
         if one.get("platform", {}).get("architecture") == architecture:
             return place.manifest(one["digest"])[0]
     return document
+
+
+def _tag(architecture: str) -> str:
+    return environment.image(architecture).replace(":", "-")
 
 
 def _as_oci(layer: dict[str, Any]) -> dict[str, Any]:

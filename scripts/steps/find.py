@@ -4,17 +4,26 @@ A release counts if a ledger names it, the registry still has it under its hash,
 release run is repeated.
 """
 
+import argparse
 import contextlib
 
 from scripts.github import attestations
 from scripts.ledger import overlays, promotion
 from scripts.release import engine, identity, images, platforms, releases
 from scripts.release.releases import Release
-from scripts.workspace import actions, console, files, remote, settings
+from scripts.workspace import actions, console, files, git, remote, settings
 from scripts.workspace.errors import YourTurn
 
 
-def run() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--commit", default="", help="refuse one that main does not have, though somebody has asked for it"
+    )
+
+
+def run(commit: str) -> int:
+    if commit and git.ask("merge-base", "--is-ancestor", commit, f"origin/{remote.branch()}").returncode:
+        raise YourTurn(f"{remote.branch()} has no commit {commit}, of which a release was asked for", "merge it first")
     wanted = identity.of_release(settings.read().models)
     with console.stage("find") as stage:
         release, why_not = _find(wanted)

@@ -23,6 +23,7 @@ class Provision:
     nodes: dict[str, str] = field(default_factory=dict)
     queue: str = ""
     registry: str = ""
+    wait: int = 300
 
 
 def read(table: dict[str, Any], model: str = "") -> Provision:
@@ -45,8 +46,8 @@ def _check(where: str, values: dict[str, Any]) -> None:
             raise Wrong(
                 f"{where}{key} must be a quantity as Kubernetes writes it, such as {known[key]!r}, not {value!r}"
             )
-        if key == "gpus" and value < 0:
-            raise Wrong(f"{where}gpus must be a number from 0 on, not {value!r}")
+        if key in ("gpus", "wait") and value < 0:
+            raise Wrong(f"{where}{key} must be a number from 0 on, not {value!r}")
         if key == "nodes" and not all(isinstance(label, str) for label in value.values()):
             raise Wrong(f"{where}nodes must be labels, which are strings, not {value!r}")
     architecture = values.get("nodes", {}).get(ARCHITECTURE, ARCHITECTURES[0])
