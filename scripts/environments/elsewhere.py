@@ -30,6 +30,8 @@ def trained(cluster: Cluster, modules: list[str], commit: str) -> tuple[dict[str
         if digest := place.digest(training.tag):
             console.say(f"  train      {training.module}: was trained, and is in {place.name}:{training.tag}")
             found[training.module] = digest
+            if (job := training.job()) and _is_over(job):
+                training.cancel()
         else:
             training.start()
             note(training.objects, training.name, commit)
@@ -59,5 +61,9 @@ def ended(cluster: Cluster) -> Mapping[str, list[str]]:
     return {
         commit: [job["metadata"]["name"] for job in those]
         for commit, those in found.items()
-        if all(condition(job, "Complete", "True") or condition(job, "Failed", "True") for job in those)
+        if all(map(_is_over, those))
     }
+
+
+def _is_over(job: Object) -> bool:
+    return any(condition(job, kind, "True") for kind in ("Complete", "Failed"))

@@ -61,7 +61,7 @@ class Training:
 
     def start(self) -> None:
         """Finds the Job, or makes it."""
-        words = "is under way" if self._job() else "begins"
+        words = "is under way" if self.job() else "begins"
         if words == "begins":
             queues.refuse_absent(self.objects, self.provision.queue)
             self.objects.put(self.manifest())
@@ -87,7 +87,7 @@ class Training:
         """
         said = ""
         while True:
-            if not (job := self._job()):
+            if not (job := self.job()):
                 problem = f"Job/{self.name} is gone: somebody has cancelled it"
                 raise YourTurn(problem, f"./pipeline train --on {self.cluster.name} begins anew")
             pods = self._pods(job)
@@ -113,7 +113,7 @@ class Training:
 
     def cancel(self) -> bool:
         """Removes the Job and its pods. Returns whether there was one."""
-        if job := self._job():
+        if job := self.job():
             self.objects.remove(job)
         return bool(job)
 
@@ -129,7 +129,7 @@ class Training:
         told = next(filter(None, map(jobs.message, pods)), "")
         return told.rpartition("@")[2] if "@" in told else self.tag
 
-    def _job(self) -> Object | None:
+    def job(self) -> Object | None:
         return self.objects.find(jobs.API, "Job", self.name)
 
     def _pods(self, job: Object) -> list[Object]:

@@ -24,7 +24,8 @@ def validators(module: str, *files: str) -> dict[str, Callable]:
     found = {}
     for file in files:
         crd = YAML(typ="safe").load((Path(json.loads(done.stdout)["Dir"]) / file).read_text())
-        schema = _closed(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+        (version,) = (version for version in crd["spec"]["versions"] if version["storage"])
+        schema = _closed(version["schema"]["openAPIV3Schema"])
         schema["properties"]["metadata"] = {"type": "object"}
         found[crd["spec"]["names"]["kind"]] = fastjsonschema.compile(schema)
     return found

@@ -52,7 +52,7 @@ def test_a_dispatch_offers_the_environments_that_there_are(name: str) -> None:
 
 def test_a_release_goes_to_the_first_environment_and_is_judged_against_all() -> None:
     jobs, names = load("release")["jobs"], overlays.names()
-    assert jobs["promote"]["with"] == {"environment": names[0], "source": "candidate"}
+    assert jobs["promote"]["with"] == {"environment": names[0], "source": "candidate", "commit": "${{ inputs.commit }}"}
     evaluate = f"./pipeline evaluate {' '.join(f'--against {name}' for name in names)}"
     assert evaluate in [step.get("run") for step in jobs["train"]["steps"]]
 

@@ -28,8 +28,10 @@ NAMES = {
     "block",
     "board",
     "server",
+    "resume",
 }
-SWITCH = {"drift": "DRIFT", "security": "SECURITY", "retrain": "RETRAIN", "preview": "PREVIEW"}
+SWITCH = {name: f"vars.{name.upper()} == 'true'" for name in ("drift", "security", "retrain", "preview")}
+SWITCH |= {"resume": "vars.TRAIN_ON != ''"}
 PIN = re.compile(r"^\s*(?:- )?uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$")
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 each_file = pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -231,7 +233,7 @@ def test_a_schedule_is_off_until_its_variable_turns_it_on(path: Path) -> None:
         return
     for name, job in document["jobs"].items():
         condition = job.get("if", "")
-        gated = f"vars.{SWITCH[path.stem]} == 'true'" in condition
+        gated = SWITCH[path.stem] in condition
         waits = "needs" in job and ("()" not in condition or "result != 'skipped'" in condition)
         assert gated or waits, f"{name} would run on a schedule in every fork"
 

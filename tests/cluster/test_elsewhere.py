@@ -1,0 +1,48 @@
+"""A release whose training outlives its runner: left to go on, started again once by its end, whatever that is, and never trained twice."""
+
+from pathlib import Path
+
+from scripts.release import artifacts
+from scripts.release.registry import Repository
+from tests.support.fork import ROOT
+from tests.workflows.act import REPOSITORY, GitHub
+
+from .environment import Environment
+from .test_training import dev
+
+__all__ = ["dev"]
+COMMAND = "'exec python3 pipeline \"$@\" >/dev/termination-log'"
+HELD = "  backoffLimit: 6\n"
+
+
+def test_it_is_left_and_started_again_by_its_end(dev: Environment, tmp_path: Path) -> None:
+    fork = dev.fork
+    fork.edit("pyproject.toml", 'memory = "2Gi"', 'memory = "2Gi"\nwait = 0')
+    fork.edit("k8s/training/job.yaml", COMMAND, "'echo error: the data are gone; exit 1'")
+    fork.edit("k8s/training/job.yaml", HELD, f"{HELD}  suspend: true\n")
+    fork.commit("a training that ends badly, when it may begin")
+    github, head = GitHub(tmp_path / "github", fork), fork.git("rev-parse", "HEAD").strip()
+    dev.variables = {"PATH": f"{ROOT}/tests/workflows/bin:/usr/bin:/bin", "STAND_IN_STATE": str(github.state)}
+    dev.variables |= {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_OUTPUT": str(tmp_path / "output")}
+    said = dev.ok("elsewhere", "dev").err
+    assert "instant: is suspended" in said and f"next: gh workflow run release.yml -f commit={head}" in said
+    assert "no training that a release waits for has ended" in dev.ok("resume", "dev").err
+    (job,) = dev.get("jobs")["items"]
+    name = f"job/{job['metadata']['name']}"
+    dev.kubectl("patch", name, '--patch={"spec": {"suspend": false}}')
+    dev.kubectl("wait", name, "--for=condition=failed", "--timeout=300s")
+    for _ in range(2):
+        dev.ok("resume", "dev")
+    asked = {"workflow": "release.yml", "ref": "main", "inputs": {"commit": head}}
+    assert github.read()["dispatches"] == [asked]
+    assert "the data are gone" in dev.refused("elsewhere", "dev")
+    assert dev.get("jobs")["items"] == []
+    digest = artifacts.push(Repository(f"{dev.cluster.registry}/pipeline-test-training"), "x/y", {}, tag(job))
+    dev.ok("elsewhere", "dev")
+    assert f"\ninstant@{digest}\n" in (tmp_path / "output").read_text()
+    assert dev.get("jobs")["items"] == []
+
+
+def tag(job: dict) -> str:
+    """That of its training in the registry."""
+    return job["metadata"]["name"].removeprefix("train-")
