@@ -43,6 +43,12 @@ def test_it_is_left_and_started_again_by_its_end(dev: Environment, tmp_path: Pat
     assert dev.get("jobs")["items"] == []
 
 
+def test_a_queue_without_kueue_is_refused_before_anything_waits(dev: Environment) -> None:
+    dev.fork.edit("pyproject.toml", 'memory = "2Gi"', 'memory = "2Gi"\nqueue = "days"')
+    assert "queue is 'days', and the cluster of dev has no Kueue" in dev.refused("train", "--on", "dev")
+    assert dev.get("jobs")["items"] == []
+
+
 def tag(job: dict) -> str:
     """That of its training in the registry."""
     return job["metadata"]["name"].removeprefix("train-")

@@ -87,14 +87,14 @@ def shrink(fork: Fork, overlay: str) -> None:
         path.write_text(re.sub(rf"{key} \S+", field, path.read_text(), count=1))
 
 
-def allow(cluster: Cluster, deployer_in: str, namespace: str) -> None:
+def allow(cluster: Cluster, deployer_in: str, namespace: str, role: str = "serving-deployer") -> None:
     """The deployer of one namespace may deploy to another: act knows one set of secrets, and not one for each environment."""
     labels = {"serving": "true", "pod-security.kubernetes.io/enforce": "restricted"}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": "deployer", "namespace": namespace},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "serving-deployer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
         "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": deployer_in}],
     }
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
