@@ -91,8 +91,9 @@ def test_a_file_that_git_ignores_is_no_data(instant: Path) -> None:
 
 
 def test_the_embedded_server_decides_where_it_is_chosen(instant: Path) -> None:
-    """With its code, its lock and its Dockerfile."""
-    assert not any("embedded" in part for part in identity.of_model("instant").judging)
+    """With its code, its lock and its Dockerfile; else only what an export takes from it."""
+    exported = [part for part in identity.of_model("instant").judging if "embedded" in part]
+    assert exported == ["serving/embedded/__init__.py", "serving/embedded/fence.py"]
     (instant.parents[1] / "pyproject.toml").write_text('[tool.pipeline]\nmodels = ["instant"]\nserver = "embedded"\n')
     assert identity.of_model("instant").judging.keys() >= {
         *("serving/embedded/server.py", "serving/embedded/http/http2.py", "serving/embedded/tensorflow_model_server"),

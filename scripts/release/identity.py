@@ -19,8 +19,8 @@ from scripts.workspace import checkout, files
 
 TRAINS = {"data", "network", "fit"}
 QUICK = {"quick", "QUICK_GATES"}  # for the check of a pull request: they decide nothing of a release
-# The pipeline's own part: the first file of each stage, with all its imports from this folder, without SPEAKING.
-ROOM = "scripts/training"
+# The pipeline's own part: the first file of each stage, with all its imports from these folders, without SPEAKING.
+ROOMS = {Path("scripts/training"), Path("serving/embedded")}
 TRAINING, JUDGING = ["scripts/training/fitting.py"], ["scripts/training/judgement.py", "scripts/training/exporting.py"]
 SPEAKING = [
     "scripts/training/faults.py",
@@ -116,11 +116,11 @@ def reading(module: str) -> dict[Path, list[ast.stmt]]:
 
 
 def _pipeline(roots: list[str]) -> Parts:
-    """The code of `roots`, with its imports from its own folder and from the contract."""
+    """The code of `roots`, with its imports from ROOMS and from the contract."""
     seen = dict.fromkeys(map(Path, roots))
     for path in roots:
         inside = _imported(_body(Path(path)), Path(path))
-        seen |= dict.fromkeys(file for file in inside if file.parent == Path(ROOM) or file == Path("model/__init__.py"))
+        seen |= dict.fromkeys(file for file in inside if file.parent in ROOMS or file == Path("model/__init__.py"))
     return {str(path): _hash_of(path) for path in seen if str(path) not in SPEAKING}
 
 
@@ -206,6 +206,6 @@ def _imports(statements: list[ast.stmt], path: Path) -> list[Path]:
             names = [package, *(f"{package}.{alias.name}" for alias in node.names)]
         else:
             continue
-        files = [Path(*name.split(".")) for name in names if name.partition(".")[0] in ("model", "scripts")]
+        files = [Path(*name.split(".")) for name in names if name.partition(".")[0] in ("model", "scripts", "serving")]
         found += [place for file in files for place in (file.with_suffix(".py"), file / "__init__.py")]
     return found

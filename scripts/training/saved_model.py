@@ -12,9 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from scripts.training import answers, graphs, guards, models, networks, signatures
+from scripts.training import answers, graphs, models, networks, signatures
 from scripts.training.signatures import DEFAULT, Signature
 from scripts.workspace import files
+from serving.embedded import fence
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks; anywhere else is ignored
 SHARD = 256 * 2**20  # bytes of a file of variables
@@ -98,10 +99,7 @@ def _rewrite(folder: Path) -> None:
 
     path = folder / "saved_model.pb"
     saved = SavedModel.FromString(path.read_bytes())
-    written = [meta.graph_def for meta in saved.meta_graphs]
-    parts = [(graph.node, "") for graph in written]
-    parts += [(function.node_def, ":output:0") for graph in written for function in graph.library.function]
-    changed = [guards.fence(nodes, suffix) | graphs.forget_folder(nodes) for nodes, suffix in parts]
+    changed = [fence.put(nodes, suffix) | graphs.forget_folder(nodes) for nodes, suffix in fence.graphs(saved)]
     if any(changed):
         path.write_bytes(saved.SerializeToString(deterministic=True))
         fingerprinting_utils.write_fingerprint(str(folder))

@@ -27,6 +27,11 @@ def choose(settings: Settings) -> None:
     log.info("TensorFlow runs with %s kernels", "plain" if chosen == "0" else "oneDNN's")
 
 
+def is_on() -> bool:
+    """Whether this process runs them, by what TensorFlow read: it has them on by default."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") not in ("0", "false")
+
+
 def _base_paths(settings: Settings) -> Iterable[str]:
     if not settings["model_config_file"]:
         return filter(None, [settings["model_base_path"]])

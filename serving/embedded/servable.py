@@ -3,17 +3,20 @@
 import os
 import re
 import struct
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import errors, tensors
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+
+from . import errors, fence, onednn, tensors
 from .errors import StatusError, invalid, not_found
-from .onednn import CONVOLUTIONS
 from .pace import Pace
-from .protos import meta_graph_pb2, prediction_log_pb2
+from .protos import meta_graph_pb2, prediction_log_pb2, saved_model_pb2
 from .tensorflow_c import Endpoint, Program, Session
 from .tensors import Tensor
 
@@ -36,7 +39,6 @@ class Signature:
     def __init__(self, servable: "Servable", definition: meta_graph_pb2.SignatureDef) -> None:
         self.definition, self._servable = definition, servable
         self.inputs = {alias: info.dtype for alias, info in definition.inputs.items()}
-        self._ranks = {alias: _rank(info.tensor_shape) for alias, info in definition.inputs.items()}
         self.outputs = tuple(sorted(definition.outputs))
         defaults = {alias: tensors.from_proto(proto) for alias, proto in definition.defaults.items()}
         self.defaults = {alias: tensor for alias, tensor in defaults.items() if tensor is not None}
@@ -52,15 +54,11 @@ class Signature:
         return found
 
     def check(self, alias: str, tensor: Tensor) -> None:
-        """Refuses a tensor of another type than the signature's, in TensorFlow's words, or of a rank that would end the process."""
+        """Refuses a tensor of another type than the signature's, in TensorFlow's words."""
         if tensor.dtype != self.inputs[alias]:
             wanted, got = tensors.TYPE_NAMES[self.inputs[alias]], tensors.TYPE_NAMES[tensor.dtype]
             position = sorted(self.inputs).index(alias)
             raise invalid(f"Expects arg[{position}] to be {wanted} but {got} is provided")
-        rank = self._ranks[alias]
-        if self._servable.fragile and rank is not None and len(tensor.shape) != rank:
-            dimensions = ",".join(map(str, tensor.shape))
-            raise invalid(f"input {alias} must be {rank}-dimensional: [{dimensions}]")
 
 
 class Servable:
@@ -72,16 +70,16 @@ class Servable:
     def __init__(self, name: str, version: int, path: Path, tags: list[str], config: bytes) -> None:
         self.name, self.version, self.path = name, version, path
         _check_files(path)
-        self._session = Session(_without_patterns(path), tags, config)
+        self._fenced = _fenced(path) if onednn.is_on() else None  # kept: its assets may be read at any request
+        loaded = Path(self._fenced.name) if self._fenced else path
+        self._session = Session(_without_patterns(loaded), tags, config)
         self.meta_graph = self._session.meta_graph
         try:
             _check_variables(path, self.meta_graph)
         except StatusError:
             self._session.close()
             raise
-        operations = _operations(self.meta_graph.graph_def)
-        self._bounded = not _LOOPS & operations
-        self.fragile = bool(_FRAGILE & operations)
+        self._bounded = not _LOOPS & _operations(self.meta_graph.graph_def)
         self.meta_graph.ClearField("graph_def")  # the graph lives in the session; the copy would double the memory
         self.meta_graph.ClearField("object_graph_def")
         self.signatures = {
@@ -112,6 +110,8 @@ class Servable:
             self._retired = True
             self._idle.wait_for(lambda: not self._users)
         self._session.close()
+        if self._fenced:
+            self._fenced.cleanup()
 
     def signature(self, name: str) -> Signature | None:
         return self.signatures.get(name or DEFAULT_SIGNATURE)
@@ -139,13 +139,6 @@ class Servable:
 # Operations that make the time of a run depend on more than the size of its input.
 _LOOPS = {"While", "StatelessWhile", "NextIteration", "PyFunc", "PyFuncStateless", "EagerPyFunc", "MapDefun"}
 
-# Operations whose oneDNN kernels, in TensorFlow 2.20, end the process on an input of the wrong rank.
-_FRAGILE = CONVOLUTIONS | {"MaxPool3D"}
-
-
-def _rank(shape) -> int | None:
-    return None if shape.unknown_rank else len(shape.dim)
-
 
 def _operations(graph) -> set[str]:
     found = {node.op for node in graph.node}
@@ -162,6 +155,30 @@ def _check_files(path: Path) -> None:
             "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
             f"`saved_model.pb`)\nSpecified file path: {path}"
         )
+
+
+def _fenced(path: Path) -> tempfile.TemporaryDirectory | None:
+    """A copy of a model with checks in its graph, the other files as links; None where the graph has them, or needs none.
+
+    An export of this repository has put them there. Nothing did for a model from elsewhere.
+    """
+    saved = saved_model_pb2.SavedModel()
+    try:
+        if (path / "saved_model.pb").exists():
+            saved.ParseFromString((path / "saved_model.pb").read_bytes())
+        else:
+            text_format.Parse((path / "saved_model.pbtxt").read_text(), saved)
+    except (DecodeError, UnicodeDecodeError, text_format.ParseError):
+        return None  # TensorFlow says what is wrong with it
+    changed = [fence.put(*graph) for graph in fence.graphs(saved)]
+    if not any(changed):
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="fenced-")
+    for entry in path.iterdir():
+        if entry.name != "saved_model.pb":
+            (Path(folder.name) / entry.name).symlink_to(entry)
+    (Path(folder.name) / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return folder
 
 
 def _without_patterns(path: Path) -> str:

@@ -30,6 +30,10 @@ class Blur(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 2, 1], name="x")])
     def __call__(self, x):
         return {"y": tf.reduce_sum(tf.nn.conv2d(x, tf.ones([2, 2, 1, 1]), 1, "SAME"), [1, 2, 3])}
+class Pool(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])
+    def __call__(self, x):
+        return {"y": tf.nn.max_pool2d(tf.nn.conv2d(x, tf.ones([1, 1, 1, 1]), 1, "SAME"), 2, 1, "VALID")}
 class Broken(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 1], name="x")])
     def __call__(self, x):
@@ -37,7 +41,7 @@ class Broken(tf.Module):
 for version in (1, 2, 3):
     model = Affine(float(version), 0.0)
     tf.saved_model.save(model, f"{sys.argv[1]}/affine/{version}", signatures=model.__call__)
-for name, model in (("slow", Slow()), ("blur", Blur()), ("broken", Broken())):
+for name, model in (("slow", Slow()), ("blur", Blur()), ("pool", Pool()), ("broken", Broken())):
     tf.saved_model.save(model, f"{sys.argv[1]}/{name}/1", signatures=model.__call__)
 """
 
@@ -45,7 +49,8 @@ for name, model in (("slow", Slow()), ("blur", Blur()), ("broken", Broken())):
 @pytest.fixture(scope="session")
 def library() -> Path:
     """`affine/N` answers N times x; `slow/1` takes time in proportion to its input; `blur/1` convolves;
-    `broken/1` answers nothing: DATA_LOSS, which is no fault of its clients. Written once per version of this."""
+    `pool/1` takes the largest of four neighbours, of any rank; `broken/1` answers nothing: DATA_LOSS, which is no fault of its clients.
+    Written once per version of this."""
     folder = ROOT / "build" / "serving-tests" / hashlib.sha256(_WRITE.encode()).hexdigest()[:16]
     if not folder.exists():
         partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")

@@ -1,6 +1,5 @@
 """What must not wear the server down: reloads, clients that misbehave, folders that are not what they should be."""
 
-import json
 import os
 import shutil
 import socket
@@ -8,6 +7,7 @@ import threading
 import time
 
 import grpc
+import numpy as np
 import psutil
 import pytest
 from google.protobuf import text_format
@@ -250,12 +250,20 @@ def test_keepalive_and_age_of_grpc_connections(serve, library) -> None:
             call(b"\x0a\x03\x0a\x01m", timeout=5)
 
 
-@pytest.mark.parametrize("instance", ["1.0", "[1.0]", "[[1.0]]", "[[[[1.0]]]]"])
-def test_a_wrong_rank_does_not_reach_the_convolution_that_it_would_end(serve, library, instance: str) -> None:
-    with serve(f"--model_base_path={library / 'blur'}") as server:
-        status, document = server.rest("POST", "/v1/models/m:predict", {"instances": [json.loads(instance)]})
-        assert status == 400 and document["error"].startswith("input x must be 4-dimensional: [1")
-        assert server.predict("m", [[[[1.0], [0.0]], [[0.0], [0.0]]]]) == [1.0]
+OTHER_RANKS = [1.0, [1.0], [[1.0]], [[[[1.0]]]]]
+
+
+@pytest.mark.parametrize(("model", "small"), [("blur", []), ("pool", [[[1.0]]])])
+def test_a_shape_does_not_reach_the_operation_that_it_would_end(serve, library, model: str, small: list) -> None:
+    """In a graph that no export has guarded: a convolution takes one rank, and a pool no picture that is smaller than its window."""
+    with serve(f"--model_base_path={library / model}") as server:
+        for instance in [*OTHER_RANKS, small]:
+            status, document = server.rest("POST", "/v1/models/m:predict", {"instances": [instance]})
+            words = (
+                "but the requested shape has 4" if instance == [[[1.0]]] else "is not compatible with expected shape"
+            )
+            assert status == 400 and words in document["error"]
+        assert np.ravel(server.predict("m", [[[[1.0], [0.0]], [[0.0], [0.0]]]])) == [1.0]
 
 
 @pytest.mark.parametrize(("model", "kernels"), [("blur", "oneDNN's"), ("affine", "plain")])
