@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML, YAMLError
 from scripts.workspace import files
 
 LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
+PIPELINE = "dvc.lock"
 LARGEST = 1024  # bytes of a pointer, by Git LFS's own limit
 
 
@@ -32,18 +34,35 @@ def sha256(path: Path) -> str:
 
 
 def dvc(paths: Iterable[Path]) -> dict[Path, Path]:
-    """What DVC keeps and is not here as it was kept, by the file that stands for it: data.npz by data.npz.dvc."""
-    pointers = [path for path in paths if path.suffix == ".dvc"]
-    outs = {pointer.parent / out["path"]: (pointer, out) for pointer in pointers for out in _outs(pointer)}
-    return {path: pointer for path, (pointer, out) in outs.items() if not _is_kept(path, out)}
+    """What DVC keeps and is not here as it was kept, by the file that says how: data.npz by data.npz.dvc, or by a pipeline's dvc.lock."""
+    kept = {path: (pointer, out) for pointer in paths for path, out in outs(pointer).items()}
+    return {path: pointer for path, (pointer, out) in kept.items() if not _is_kept(path, out)}
 
 
-def _outs(path: Path) -> list[dict[str, Any]]:
+def outs(pointer: Path) -> dict[Path, dict[str, Any]]:
+    """What a file of DVC's says of the files that it keeps; nothing if it is not DVC's."""
     try:
-        document = YAML(typ="safe").load(path.read_text())
-        return [out for out in document["outs"] if out["path"]]
-    except (YAMLError, KeyError, TypeError):
-        return []  # not DVC's
+        if pointer.suffix == ".dvc":
+            return {pointer.parent / out["path"]: out for out in _read(pointer)["outs"]}
+        if pointer.name == PIPELINE:
+            return dict(_of_pipeline(pointer))
+    except (YAMLError, OSError, KeyError, TypeError, AttributeError):
+        pass
+    return {}
+
+
+def _of_pipeline(lock: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each stage has its paths from its own working directory, which dvc.yaml alone says."""
+    stages = _read(lock.with_name("dvc.yaml"))["stages"]
+    for name, stage in _read(lock)["stages"].items():
+        folder = lock.parent / stages[name.partition("@")[0]].get(
+            "wdir", "."
+        )  # one of many by `foreach` has its item behind an @
+        yield from ((Path(os.path.normpath(folder / out["path"])), out) for out in stage.get("outs", []))
+
+
+def _read(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
 
 
 def _is_kept(path: Path, out: dict[str, Any]) -> bool:

@@ -13,12 +13,15 @@ from scripts.workspace.errors import YourTurn
 
 
 def resolve(modules: Iterable[str]) -> None:
-    """Raises YourTurn for a pointer whose tool is missing, or fails."""
+    """Raises YourTurn for a pointer whose tool is missing, or fails, and for one that is in no release's name."""
     paths = identity.data_files(list(modules))
+    if unnamed := [path for path in pointers.outs(Path(pointers.PIPELINE)) if path.parts[0] == "model"]:
+        problem = f"{unnamed[0]} is an output of dvc.yaml, which lies outside model/: its content would not be in a release's name"
+        raise YourTurn(problem, "put dvc.yaml and dvc.lock below model/, or keep the file by dvc add")
     if lfs := {path: path for path in paths if pointers.lfs(path)}:
         _call(["git", "lfs", "pull", "--include", ",".join(map(str, lfs))], "git-lfs", "Git LFS", lfs)
     if dvc := pointers.dvc(paths):
-        _call(["dvc", "pull", *sorted(set(map(str, dvc.values())))], "dvc", "DVC", dvc)
+        _call(["dvc", "pull", *sorted(map(str, dvc))], "dvc", "DVC", dvc)
 
 
 def _call(command: list[str], program: str, name: str, wanted: dict[Path, Path]) -> None:
@@ -27,10 +30,9 @@ def _call(command: list[str], program: str, name: str, wanted: dict[Path, Path])
     is_other = file != pointer and file.exists()
     here = f"what is here is not what {pointer} names" if is_other else "only a pointer to it is here"
     problem, shown = f"{file} is kept by {name}, and {here}", " ".join(command)
+    keeps = f"{program} commit" if pointer.name == pointers.PIPELINE else f"{program} add {file}"
     remedy = (
-        f"if that is meant, {program} add {file}; else {program} pull --force {pointer}"
-        if is_other
-        else f"mend that, then {shown}"
+        f"if that is meant, {keeps}; else {program} pull --force {file}" if is_other else f"mend that, then {shown}"
     )
     if not shutil.which(program):
         raise YourTurn(f"{problem}; {program} is not installed", f"install it, then {shown}")
