@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.release import pointers
-from tests.support import aws, web
+from tests.support import clouds, web
 from tests.support.fork import INSTANT, Fork, Result, run_verb
 from tests.support.web import Web
 
@@ -274,34 +274,39 @@ def test_a_model_that_was_trained_elsewhere(fork: Fork, tmp_path: Path) -> None:
 
 
 CLOUD = "import sys; sys.path += [sys.argv.pop(1)]; from scripts.__main__ import main; sys.exit(main(sys.argv[1:]))"
+FILL = """import sys, fsspec
+sys.path += [sys.argv[1]]
+system, bucket = fsspec.url_to_fs(sys.argv[2])
+system.mkdir(bucket)
+for name in ("a", "north/b"):
+    system.pipe(f"{bucket}/2026/{name}.csv", name.encode())
+"""
 
 
-def test_a_bucket(fork: Fork, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", clouds.CLOUDS)
+def test_a_bucket(fork: Fork, tmp_path: Path, scheme: str) -> None:
     """With a package that the fork has added: here it lies in an environment of its own, behind this one's."""
-    with aws.running(tmp_path) as names:
-        (tmp_path / "in/north").mkdir(parents=True)
-        for name in ("a", "north/b"):
-            (tmp_path / f"in/{name}.csv").write_text(name)
-        for command in (["mb", "s3://flats"], ["cp", "--recursive", f"{tmp_path}/in", "s3://flats/2026"]):
-            subprocess.run(["aws", "s3", *command], env=names, check=True, capture_output=True)
-        fork.write_model(INSTANT + DECLARED.replace("URL", "s3://flats/2026/"))
+    running, lock = clouds.CLOUDS[scheme]
+    with running(tmp_path) as variables:
+        python, packages = fork.root / ".venv/bin/python", clouds.packages(lock)
+        names = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(fork.cache)} | variables
+        anywhere = {"AWS_DEFAULT_REGION": "us-east-1"}  # the only one in which a bucket needs no place named
+        subprocess.run([python, "-c", FILL, packages, f"{scheme}://flats"], env=names | anywhere, check=True)
+        fork.write_model(INSTANT + DECLARED.replace("URL", f"{scheme}://flats/2026/"))
         fork.edit("model/instant.py", "import Data,", "import Data, Source,")
-        (packages,) = aws.environment().parent.glob("lib/*/site-packages")
-        names |= {"XDG_CACHE_HOME": str(fork.cache)}
 
         def fetch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-            command = [fork.root / ".venv/bin/python", "-c", CLOUD, packages, "fetch", *arguments]
+            command = [python, "-c", CLOUD, packages, "fetch", *arguments]
             return subprocess.run(command, cwd=fork.root, env=names | environment, capture_output=True, text=True)
 
-        assert fetch("--update").returncode == 0
+        first = fetch("--update")
+        assert first.returncode == 0, first.stderr
         assert (fork.root / "build/sources/numbers/north/b.csv").read_text() == "north/b"
-        again = fetch("--update")
-        assert "numbers: as it was" in again.stderr
-        (tmp_path / "empty").touch()
-        nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path)}
+        assert "numbers: as it was" in fetch("--update").stderr
         shutil.rmtree(fork.cache)
-        refused = fetch(**nobody)
-        assert refused.returncode == 1 and "log in as that cloud's own tools do" in refused.stderr
+        if nobody := clouds.without_key(variables):
+            refused = fetch(HOME=str(tmp_path), **nobody)
+            assert refused.returncode == 1 and "log in as that cloud's own tools do" in refused.stderr
 
 
 BAD = {
@@ -373,6 +378,7 @@ def test_a_pointer_of_git_lfs_has_the_identity_of_its_file(fork: Fork) -> None:
 
 
 KEPT = "outs:\n- md5: 667a4cd6722f8d7b4e5e120508122e0e\n  hash: md5\n  path: table.csv\n"
+STAGES = f"schema: '2.0'\nstages:\n  rows:\n    cmd: x\n    {KEPT.replace(chr(10), chr(10) + '    ')}"
 WITHOUT = {
     "Git LFS": (
         {"weights.bin": POINTER},
@@ -385,6 +391,17 @@ WITHOUT = {
     "DVC, and an older file": (
         {"table.csv.dvc": KEPT, "table.csv": "1.0\n"},
         "and what is here is not what model/instant/table.csv.dvc names; dvc is not installed",
+    ),
+    "DVC's pipeline": (
+        {"dvc.yaml": "stages: {rows: {wdir: .., cmd: x}}\n", "dvc.lock": STAGES.replace("table", "instant/table")},
+        "model/instant/table.csv is kept by DVC, and only a pointer to it is here; dvc is not installed",
+    ),
+    "DVC's pipeline, which no release would name": (
+        {
+            "../../dvc.yaml": "stages: {rows: {cmd: x}}\n",
+            "../../dvc.lock": STAGES.replace("table", "model/instant/table"),
+        },
+        "model/instant/table.csv is an output of dvc.yaml, which lies outside model/",
     ),
 }
 

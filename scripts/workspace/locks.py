@@ -62,7 +62,7 @@ def _wanted() -> dict[str, list[Requirement]]:
     groups, base = document["dependency-groups"], document["project"]["dependencies"]
     tensorflow = groups[settings.read().tensorflow]
     asked = {level: [*base, *tensorflow, *_members(groups, level)] for level in requirements.LEVELS[1:]}
-    asked |= {"base": base, "aws": groups["aws"]}
+    asked |= {"base": base, "aws": groups["aws"], "clouds": groups["clouds"]}
     return {lock: [Requirement(one) for one in lines] for lock, lines in asked.items()}
 
 

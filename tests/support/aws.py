@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +18,18 @@ LOCK = ROOT / "requirements/aws.txt"
 ACCOUNT = "123456789012"  # moto's
 
 
-def environment() -> Path:
+def environment(lock: Path = LOCK) -> Path:
     """The folder of its programs; made once for each content of the lock."""
     cache = (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pipeline-aws"
     )  # not the engine's: this one may be deleted
     cache.mkdir(parents=True, exist_ok=True)
     folder = (
-        cache / f"aws-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}-{sys.version_info[0]}{sys.version_info[1]}"
+        cache
+        / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-{sys.version_info[0]}{sys.version_info[1]}"
     )
-    with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two pytest processes
+    with (cache / f"{folder.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # two pytest processes
         if not (folder / "whole").exists():
             uv = _uv()
             subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
@@ -40,7 +42,7 @@ def environment() -> Path:
                 "--require-hashes",
                 "--python",
                 folder / "bin/python",
-                LOCK,
+                lock,
             ]
             subprocess.run(sync, check=True)
             (folder / "whole").touch()
@@ -59,31 +61,40 @@ def _uv() -> str:
 def running(folder: Path) -> Iterator[dict[str, str]]:
     """A local AWS; yields the environment in which `aws` speaks to it, and to nothing else."""
     programs, (port, _) = environment(), free_ports()
-    with (folder / "moto.log").open("w") as log:
-        moto = subprocess.Popen([programs / "moto_server", "--port", str(port)], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    with serving([programs / "moto_server", "--port", str(port)], f"{url}/moto-api/", folder):
+        yield {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+
+@contextlib.contextmanager
+def serving(command: list[str | Path], url: str, folder: Path) -> Iterator[None]:
+    """A server that answers at `url`, whatever it says."""
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(url, moto)
-            yield {
-                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-                "AWS_ENDPOINT_URL": url,
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_DEFAULT_REGION": "eu-central-1",
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            }
+            _wait(url, process)
+            yield
         finally:
-            moto.kill()
-            moto.wait()
+            process.kill()
+            process.wait()
 
 
 def _wait(url: str, process: subprocess.Popen) -> None:
     """Until it answers: the connection is refused until then, and each try is a system call or two."""
     while True:
         try:
-            urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
             return
         except OSError:
-            assert process.poll() is None, "moto ended"
+            assert process.poll() is None, f"{process.args} ended"
