@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.cluster import test_large as large
 from tests.support.fork import Fork
 
-ROWS = 4 * large.ROWS
+ROWS = 16 * large.ROWS
 MOST = {"export": 2, "image": 0.25, "push": 0.25}  # of the model's size; train and evaluate hold what Keras holds
 
 

@@ -1,6 +1,6 @@
 """A model in several files: pushed without being held in memory, mounted, and rolled back like any other.
 
-Of a quarter of a gigabyte, in shards of a quarter of the usual size; tests/benchmarks/test_large.py weighs a whole one.
+Of 64 MiB, in shards of a sixteenth of the usual size; tests/benchmarks/test_large.py weighs a whole gigabyte.
 """
 
 import json
@@ -19,8 +19,8 @@ from .conftest import Cluster, environment
 from .environment import OVERLAY, Environment
 
 MIB = 2**20
-VALUES = [float(number) for number in range(16)]  # a table of 16 MiB each: four to a shard of 64 MiB
-ROWS = 4096
+VALUES = [float(number) for number in range(16)]  # a table of 4 MiB each: four to a shard of 16 MiB
+ROWS = 1024
 # A process is given the peak of the one that started it: this one is small.
 WEIGH = """\
 import resource, subprocess, sys
@@ -40,7 +40,7 @@ def dev(cluster: Cluster, admission: None, tmp_path_factory: pytest.TempPathFact
     fork = Fork(folder / "fork")
     fork.edit("pyproject.toml", 'image = ""', f'image = "{cluster.registry}/{fork.root.name}"')
     fork.edit("pyproject.toml", "model_volume = false", "model_volume = true")
-    fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 64")
+    fork.edit("scripts/training/saved_model.py", "SHARD = 256", "SHARD = 16")
     with contextmanager(environment)(cluster, folder, fork) as dev:
         dev.patch("replicas", replicas=1)
         room = {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}}
@@ -83,9 +83,9 @@ def test_it_is_released_like_any_other(dev: Environment) -> None:
     fork = dev.fork
     found = publish(fork, model(VALUES))
     size = sum(path.stat().st_size for path in (fork.root / "build/release/models").rglob("variables.data*"))
-    assert size >= 256 * MIB
-    assert max(found.values()) < size, "it was held in memory whole"
-    assert "5 of 5 layers pushed, 256." in said(fork, "push")
+    assert size >= 64 * MIB
+    assert max(found.values()) < size, "it was held in memory whole"  # 43 MiB are, whatever the size
+    assert "5 of 5 layers pushed, 64." in said(fork, "push")
 
     dev.ok("promote", "dev")
     refused = dev.refused("deploy", "dev")
@@ -96,7 +96,7 @@ def test_it_is_released_like_any_other(dev: Environment) -> None:
     assert mounted(dev) == "@".join(first["volume"].values())
 
     publish(fork, model([*VALUES[:-1], 99.0]))
-    assert "2 of 5 layers pushed, 64." in said(fork, "push")
+    assert "2 of 5 layers pushed, 16." in said(fork, "push")
     second = bring(dev)
     dev.serves(second)
     assert mounted(dev) == "@".join(second["volume"].values())
