@@ -181,19 +181,11 @@ def test_a_failing_deployment_returns_and_corrects_the_ledger(story: Story, engi
     assert all("333333333333" not in pull["title"] for pull in story.world.github.pull_requests())
 
 
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        ({"environment": "prod", "release": "", "reason": "r"}, "no environment 'prod'"),
-        ({"environment": "dev", "release": "abcdefabcdef", "reason": "r"}, "release abcdefabcdef is in no ledger"),
-        ({"environment": "dev", "release": "", "reason": " "}, "a rollback needs a reason"),
-    ],
-    ids=["no-such-environment", "no-such-release", "no-reason"],
-)
-def test_a_dispatch_that_is_wrong_changes_nothing(story: Story, inputs: dict[str, str], message: str) -> None:
+def test_a_dispatch_that_is_wrong_changes_nothing(story: Story) -> None:
     before = story.world.github.git("rev-parse", "main")
+    inputs = {"environment": "dev", "release": "abcdefabcdef", "reason": "r"}
     run = story.world.run("rollback", "workflow_dispatch", inputs=inputs).failed()
-    assert any(message in line for line in run.annotations), run.log
+    assert any("release abcdefabcdef is in no ledger" in line for line in run.annotations), run.log
     assert story.world.github.git("rev-parse", "main") == before
     story.serves("dev", story.one)
 

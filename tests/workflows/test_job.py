@@ -20,11 +20,11 @@ SELECTION = [
     "tests/container/test_image.py::test_answers_every_golden_example_by_rest_and_grpc",
     "tests/cluster/test_cluster.py::test_a_pod_runs_a_pushed_digest_and_finds_its_peers_by_name",
     "tests/workflows/test_preview.py::test_until_it_is_switched_on_nothing_runs",
-    "tests/serving/test_options.py::test_access_log_is_a_json_line_per_request",
+    "tests/serving/test_lifecycle.py::test_signal_while_waiting_for_a_model",
 ]
 
 
-@pytest.mark.timeout(900)  # a node, a training, an image and three processes that import TensorFlow
+@pytest.mark.timeout(900)  # a node, a training, an image and a process that imports TensorFlow
 def test_it_needs_nothing_that_a_runner_lacks(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,7 +38,7 @@ def test_it_needs_nothing_that_a_runner_lacks(
         {"number": 7, "pull_request": {"number": 7}},
         job="test",
         within=(str(RUNNER),),
-        environment={"PYTEST_ADDOPTS": " ".join([*given, *SELECTION])},
+        environment={"PYTEST_ADDOPTS": " ".join(["--maxprocesses=1", *given, *SELECTION])},
     ).ok()
     assert f"{len(SELECTION)} passed" in run.log, "some of them were skipped"
 
