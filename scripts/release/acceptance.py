@@ -44,6 +44,8 @@ def ask(image: str, models: str | None = None) -> str:
         "-x",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",  # which imports all of hypothesis
         TESTS,
         f"--image={image}",
         *([f"--models={models}"] if models else []),

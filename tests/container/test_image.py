@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scripts.release.releases import Release
 from tests.container.conftest import unready, wait_until_ready
 from tests.support.fork import ROOT
 
+PAUSE_SECONDS = 0.01  # between two looks: without it, whoever looks takes the processor from what it waits for
 BASE = YAML(typ="safe").load(ROOT / "k8s/base/deployment.yaml")
 
 
@@ -32,6 +34,7 @@ def test_is_ready_only_when_it_answers(start: Callable, release: Release) -> Non
             assert not reason.startswith("HTTP"), f"it listened, and was not ready: {reason}"
             container.reload()
             assert container.status == "running"
+            time.sleep(PAUSE_SECONDS)
         assert verification.problems(endpoint, release) == []
 
 
@@ -87,6 +90,7 @@ def test_needs_no_network(start: Callable) -> None:
         while not _listens(proc, 8500) or not _listens(proc, 8501):
             container.reload()
             assert container.status == "running", container.logs(tail=3)
+            time.sleep(PAUSE_SECONDS)
 
 
 def _listens(proc: Path, port: int) -> bool:
@@ -118,6 +122,7 @@ def test_finishes_the_requests_in_flight_when_it_is_stopped(start: Callable, rel
         answers, stop = _clients(endpoint, release, 4)
         while len(answers) < 100:
             assert not [answer for answer in answers if answer is not None]
+            time.sleep(PAUSE_SECONDS)
         stop.set()  # none begins any more; those in flight are the server's to finish
         assert container.exec_run(hook) == (0, b"")
         container.kill("SIGTERM")
