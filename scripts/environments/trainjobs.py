@@ -24,6 +24,8 @@ def printed(cluster: Cluster, modules: list[str], quick: bool, form: str) -> str
             found.append(document | {"metadata": {"namespace": training.objects.namespace} | document["metadata"]})
     stream, writer = io.StringIO(), YAML(typ="safe", pure=True)
     writer.default_flow_style, writer.sort_base_mapping_type_on_output = False, False
+    writer.width = 1000  # a value a line
+    writer.representer.ignore_aliases = lambda data: True
     writer.dump_all(found, stream)
     return stream.getvalue()
 

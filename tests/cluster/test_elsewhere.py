@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from scripts.release import artifacts
-from scripts.release.registry import Repository
+import pytest
+
+from scripts.release import artifacts, environment
+from scripts.release.oci import CONFIG, MANIFEST
+from scripts.release.registry import Repository, Text, descriptor
 from tests.support.fork import ROOT
 from tests.workflows.act import REPOSITORY, GitHub
 
@@ -12,12 +15,13 @@ from .test_training import dev
 
 __all__ = ["dev"]
 COMMAND = "'exec python3 pipeline \"$@\" >/dev/termination-log'"
+MEMORY = 'memory = "2Gi"\n'
 HELD = "  backoffLimit: 6\n"
 
 
 def test_it_is_left_and_started_again_by_its_end(dev: Environment, tmp_path: Path) -> None:
     fork = dev.fork
-    fork.edit("pyproject.toml", 'memory = "2Gi"', 'memory = "2Gi"\nwait = 0')
+    fork.edit("pyproject.toml", MEMORY, f"{MEMORY}wait = 0\n")
     fork.edit("k8s/training/job.yaml", COMMAND, "'echo error: the data are gone; exit 1'")
     fork.edit("k8s/training/job.yaml", HELD, f"{HELD}  suspend: true\n")
     fork.commit("a training that ends badly, when it may begin")
@@ -43,9 +47,21 @@ def test_it_is_left_and_started_again_by_its_end(dev: Environment, tmp_path: Pat
     assert dev.get("jobs")["items"] == []
 
 
-def test_a_queue_without_kueue_is_refused_before_anything_waits(dev: Environment) -> None:
-    dev.fork.edit("pyproject.toml", 'memory = "2Gi"', 'memory = "2Gi"\nqueue = "days"')
+def test_is_refused_before_anything_waits(dev: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue where nothing lets a Job begin; an environment in the registry that is for other nodes."""
+    settings = dev.fork.root / "pyproject.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace(MEMORY, f'{MEMORY}queue = "days"\n'))
     assert "queue is 'days', and the cluster of dev has no Kueue" in dev.refused("train", "--on", "dev")
+    monkeypatch.chdir(dev.fork.root)
+    place, config = Repository(f"{dev.cluster.registry}/pipeline-other-training"), Text(b'{"architecture": "arm64"}')
+    place.push(config)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, config), "layers": []}
+    place.push_manifest(manifest, environment.image("amd64").replace(":", "-"))
+    amd64 = before.replace(MEMORY, f'{MEMORY}nodes = {{ "kubernetes.io/arch" = "amd64" }}\n')
+    settings.write_text(amd64.replace("/pipeline-test", "/pipeline-other"))
+    assert "is for arm64, and a training is wanted on nodes of amd64" in dev.refused("train", "--on", "dev")
+    settings.write_text(before)
     assert dev.get("jobs")["items"] == []
 
 
