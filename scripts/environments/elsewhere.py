@@ -30,7 +30,8 @@ def trained(cluster: Cluster, modules: list[str], commit: str) -> tuple[dict[str
         if digest := place.digest(training.tag):
             console.say(f"  train      {training.module}: was trained, and is in {place.name}:{training.tag}")
             found[training.module] = digest
-            if (job := training.job()) and _is_over(job):
+            job = training.objects.find(jobs.API, "Job", training.name)
+            if job and _is_over(job):
                 training.cancel()
         else:
             training.start()

@@ -61,7 +61,7 @@ class Training:
 
     def start(self) -> None:
         """Finds the Job, or makes it."""
-        words = "is under way" if self.job() else "begins"
+        words = "is under way" if self._job() else "begins"
         if words == "begins":
             queues.refuse_absent(self.objects, self.provision.queue)
             self.objects.put(self.manifest())
@@ -87,7 +87,7 @@ class Training:
         """
         said = ""
         while True:
-            if not (job := self.job()):
+            if not (job := self._job()):
                 problem = f"Job/{self.name} is gone: somebody has cancelled it"
                 raise YourTurn(problem, f"./pipeline train --on {self.cluster.name} begins anew")
             pods = self._pods(job)
@@ -99,7 +99,8 @@ class Training:
             except jobs.Ended:
                 self.cancel()  # it is told, and the next one begins anew, from the last backup
                 raise
-            if (now := self._progress(job, pods)) != said:
+            now = queues.reason(self.objects, job) if job["spec"].get("suspend") else _progress(job, pods)
+            if now != said:
                 console.say(f"  train      {self.module}: {now}")
                 said = now
             if time.monotonic() >= until:
@@ -113,23 +114,16 @@ class Training:
 
     def cancel(self) -> bool:
         """Removes the Job and its pods. Returns whether there was one."""
-        if job := self.job():
+        if job := self._job():
             self.objects.remove(job)
         return bool(job)
-
-    def _progress(self, job: Object, pods: list[Object]) -> str:
-        if job["spec"].get("suspend"):
-            return queues.reason(self.objects, job)
-        running = any(pod["status"].get("phase") == "Running" for pod in pods)
-        ended = job.get("status", {}).get("failed", 0)
-        return ("trains" if running else "waits for a node and its image") + f", pod {ended + 1}" * bool(ended)
 
     def _result(self, pods: list[Object]) -> str:
         """The digest, as the pod has told it; the tag, where the pod went with its node."""
         told = next(filter(None, map(jobs.message, pods)), "")
         return told.rpartition("@")[2] if "@" in told else self.tag
 
-    def job(self) -> Object | None:
+    def _job(self) -> Object | None:
         return self.objects.find(jobs.API, "Job", self.name)
 
     def _pods(self, job: Object) -> list[Object]:
@@ -164,3 +158,9 @@ class Log:
             if (stamp := stamp.rstrip("Z").ljust(29, "0")) > last:  # the zeros at its end are left out
                 console.say(words)
                 self._last[name] = stamp
+
+
+def _progress(job: Object, pods: list[Object]) -> str:
+    running = any(pod["status"].get("phase") == "Running" for pod in pods)
+    ended = job.get("status", {}).get("failed", 0)
+    return ("trains" if running else "waits for a node and its image") + f", pod {ended + 1}" * bool(ended)

@@ -7,6 +7,7 @@ from scripts.environments import jobs, queues
 from scripts.environments.cluster import Cluster
 from scripts.environments.reasons import Object
 from scripts.environments.trainings import Training
+from scripts.workspace.errors import YourTurn
 
 API = "trainer.kubeflow.org/v1alpha1"
 STEP = "trainer.kubeflow.org/trainjob-ancestor-step"  # the label by which the controller finds what trains
@@ -32,6 +33,10 @@ def printed(cluster: Cluster, modules: list[str], quick: bool, form: str) -> str
 
 def documents(job: Object) -> list[Object]:
     """The runtime and the TrainJob of a rendered Job: what belongs to this training alone stands in the latter."""
+    if job["spec"].get("completions", 1) > 1:
+        raise YourTurn(
+            "a TrainJob is of one worker, which knows no others", "workers = 1, or ./pipeline train --on ENV"
+        )
     name, labels = job["metadata"]["name"], job["metadata"]["labels"]
     spec = deepcopy(job["spec"])
     kept = spec.pop("ttlSecondsAfterFinished")  # of the whole, not of a part of it
