@@ -13,6 +13,7 @@ from scripts.environments.reasons import Object, condition
 from scripts.environments.trainings import NAMESPACE, Training
 from scripts.release import trainer
 from scripts.release.registry import Repository
+from scripts.sources import pointers
 from scripts.workspace import console
 
 COMMIT = "pipeline/commit"  # an annotation: of which a release waits for this training
@@ -23,6 +24,7 @@ def trained(cluster: Cluster, modules: list[str], commit: str) -> tuple[dict[str
 
     Returns the digest of each that is trained, and the Jobs, as NAMESPACE/NAME, that go on after the minutes of their setting `wait`.
     """
+    pointers.resolve(modules)
     begin, place = time.monotonic(), Repository(trainer.repository())
     found, left = {}, []
     trainings = [Training(cluster, module) for module in modules]

@@ -1,5 +1,6 @@
 """A release whose training outlives its runner: left to go on, started again once by its end, whatever that is, and never trained twice."""
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ HELD = "  backoffLimit: 6\n"
 
 def test_it_is_left_and_started_again_by_its_end(dev: Environment, tmp_path: Path) -> None:
     fork = dev.fork
+    fork.write_model(SLOPE=f"2.0 + 0 * {secrets.randbits(32)}")  # of which the registry has nothing yet
     fork.edit("pyproject.toml", MEMORY, f"{MEMORY}wait = 0\n")
     fork.edit("k8s/training/job.yaml", COMMAND, "'echo error: the data are gone; exit 1'")
     fork.edit("k8s/training/job.yaml", HELD, f"{HELD}  suspend: true\n")
