@@ -193,7 +193,7 @@ def _imports_of(path: Path) -> list[Path]:
 def _imports(statements: list[ast.stmt], path: Path) -> list[Path]:
     """Where the modules that the statements name would be in this repository."""
     found = []
-    for node in (node for statement in statements for node in ast.walk(statement)):
+    for node in parsing.nested(statements):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -3,7 +3,7 @@
 import ast
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,18 +24,23 @@ def of_file(function: Callable[[Path], T]) -> Callable[[Path], T]:
 def statements(path: Path) -> list[ast.stmt]:
     """The statements of a file, without docstrings."""
     tree = ast.parse(path.read_text(), str(path))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-        ):
-            first = body[0]
+    for node in (tree, *nested(tree.body)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
             if (
                 isinstance(first, ast.Expr)
                 and isinstance(first.value, ast.Constant)
                 and isinstance(first.value.value, str)
             ):
-                body[:1] = []
+                node.body[:1] = []
     return tree.body
+
+
+def nested(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements and all that are within them; expressions, which are most of a tree, are not looked into."""
+    for statement in statements:
+        yield statement
+        for field in ("body", "orelse", "finalbody"):
+            yield from nested(getattr(statement, field, ()))
+        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            yield from nested(part.body)

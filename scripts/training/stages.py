@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from scripts.release import sources
+from scripts.release import identity, sources
 from scripts.release.releases import Release
 from scripts.sources import feeding, fetching, pointers
 from scripts.training import trainings
@@ -57,6 +57,7 @@ def evaluate(module: str, environments: Mapping[str, Release | None], modules: l
 
     Raises YourTurn if the model is refused; its training is kept all the same.
     """
+    identity.of_release(modules)  # parsed here, for the process of the stage too
     try:
         with console.stage("evaluate") as stage:
             stage.result = isolated("judgement.evaluate", module, modules, dict(environments))

@@ -6,6 +6,7 @@ Where MLFLOW_TRACKING_URI is set, MLflow is told too, by its own library.
 from __future__ import annotations
 
 import ast
+import contextlib
 import datetime
 import importlib
 import importlib.util
@@ -22,7 +23,7 @@ from scripts.workspace import checkout, console, files
 from scripts.workspace.errors import YourTurn
 
 FOLDER = Path("build/trainings")
-PACKAGES = ["keras", "numpy"]  # beside TensorFlow, whose package has several names
+PACKAGES = ["tensorflow", "tensorflow-cpu", "keras", "numpy"]  # of TensorFlow, whichever is installed
 
 
 def note(module: str) -> None:
@@ -54,8 +55,11 @@ def note(module: str) -> None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"tensorflow", "tensorflow-cpu"} & {dist.metadata["Name"] for dist in metadata.distributions()}
-    return {name: metadata.version(name) for name in [*sorted(found), *PACKAGES]}
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def constants(path: Path) -> dict[str, Any]:
