@@ -7,7 +7,7 @@ import fastjsonschema  # noqa: F401
 import grpc.experimental  # noqa: F401
 import keras  # noqa: F401
 import kubernetes.client  # noqa: F401
-import matplotlib.backends.backend_agg  # noqa: F401
+import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import PIL.Image
 import requests  # noqa: F401
