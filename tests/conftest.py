@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--node", metavar="CONTAINER", help="that cluster's only node, for tests that lay hands on it")
     parser.addoption("--registry", help="HOST[:PORT], to which this machine pushes and from which that cluster pulls")
-    parser.addoption("--cycles", type=int, default=4, help="of deployments that tests/cluster makes in a row")
+    parser.addoption("--cycles", type=int, help="of deployments that tests/cluster makes in a row, or in its storm")
     parser.addoption("--seed", type=int, help="of its faults, so that it happens again")
     parser.addoption(
         "--serving-image", metavar="IMAGE", help="the server's image below every release that is built here"

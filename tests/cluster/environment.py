@@ -96,8 +96,11 @@ class Environment:
         return self.get("deployment/serving")["spec"]["template"]["spec"]["containers"][0]["image"]
 
     @contextmanager
-    def load(self, model: str = "instant", per_second: int = 25, kept: int = 1) -> Iterator["Load"]:
-        """Clients of each kind by REST and by gRPC on the Service, in the network of the node; counted when the block ends."""
+    def load(self, model: str = "instant", per_second: int = 10, kept: int = 1) -> Iterator["Load"]:
+        """Clients of each kind by REST and by gRPC on the Service, in the network of the node; counted when the block ends.
+
+        Five kinds that ask ten times a second each: an interruption of a fiftieth of a second meets one of them.
+        """
         host = self.get("service/serving")["spec"]["clusterIP"]
         load = Load()
         command = [

@@ -15,14 +15,18 @@ Release = dict[str, Any]
 
 
 def ask_a_pod_that_leaves(dev: Environment, seconds: float, rounds: int = 50_000) -> subprocess.Popen:
-    """Asks the one that was told last, as over a connection that was kept, what takes it about so long to compute."""
-    name, _ = max(dev.leaving().items(), key=lambda item: item[1])
-    url = f"http://{dev.get(f'pod/{name}')['status']['podIP']}:8501/v1/models/instant:predict"
+    """Asks the one that was told last, as over a connection that was kept, what it computes until so long after it was told."""
+    name, killed = max(dev.leaving().items(), key=lambda item: item[1])
+    pod = dev.get(f"pod/{name}")
+    url = f"http://{pod['status']['podIP']}:8501/v1/models/instant:predict"
     command = [*dev.cluster.in_node_network(), "curl", "--silent", "--show-error", "--fail", url, "--data"]
     begin = time.monotonic()
     subprocess.run([*command, f'{{"inputs": [[{rounds}.0]]}}'], check=True, capture_output=True)
-    rounds = int(rounds * seconds / (time.monotonic() - begin))
-    return subprocess.Popen([*command, f'{{"inputs": [[{rounds}.0]]}}'], stdout=subprocess.PIPE, text=True)
+    per_second = rounds / (time.monotonic() - begin)
+    left = (killed - datetime.now(UTC)).total_seconds() - pod["metadata"]["deletionGracePeriodSeconds"] + seconds
+    return subprocess.Popen(
+        [*command, f'{{"inputs": [[{int(per_second * left)}.0]]}}'], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_there_and_back(dev: Environment, releases: dict[str, Release]):
@@ -80,10 +84,10 @@ def test_a_row_of_them_under_load(dev: Environment, releases: dict[str, Release]
     prints: `./pipeline test tests/cluster/test_deploy.py -k row -s --cycles 10`.
     """
     one, two, kept = releases["one"], releases["two"], 4
-    switches = 1 + pytestconfig.getoption("cycles")
+    switches = 1 + (pytestconfig.getoption("cycles") or 2)
     dev.patch("replicas", replicas=1)  # the harder case: the only pod hands over to its successor
     dev.deploy(one)
-    with dev.load(kept=kept) as load:
+    with dev.load(per_second=25, kept=kept) as load:
         dev.deploy(two)
         for number in range(1, switches):
             dev.ok("rollback", "dev", "--reason", f"number {number}")

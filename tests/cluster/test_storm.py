@@ -24,7 +24,7 @@ def remembered(dev: Environment) -> str:
 
 @pytest.mark.timeout(0)
 def test_a_storm(dev: Environment, releases: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    cycles, seed = request.config.getoption("cycles"), request.config.getoption("seed") or int(time.time())
+    cycles, seed = request.config.getoption("cycles") or 4, request.config.getoption("seed") or int(time.time())
     chance, serving, history = random.Random(seed), "one", 0
     dev.patch("replicas", replicas=1)
     dev.deploy(releases["one"])
