@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 from scripts.release import engine
@@ -92,10 +93,17 @@ def start() -> Path:
             node = container(KUBECONFIG.parent, _name())
             with engine.explained(f"the node {IMAGE} cannot be started"):
                 node.start()
-            files.write(KUBECONFIG, node.config_yaml())
+            files.write(KUBECONFIG, kubeconfig(node))
             KUBECONFIG.chmod(0o600)
         stage.result = f"container {_name()}; export KUBECONFIG={KUBECONFIG.absolute()}"
     return KUBECONFIG
+
+
+def kubeconfig(node) -> str:
+    """What a node that has started says it is. A busy engine may lose what a command prints that ends at once: then it is asked again."""
+    while not (text := node.config_yaml()):
+        time.sleep(0.5)
+    return text
 
 
 def stop() -> bool:

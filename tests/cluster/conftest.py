@@ -99,7 +99,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     try:
         node.start()
         kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(node.config_yaml())
+        kubeconfig.write_text(nodes.kubeconfig(node))
         kubeconfig.chmod(0o600)
         yield Cluster(kubeconfig, REGISTRY, node.get_wrapped_container())
     finally:
