@@ -17,7 +17,9 @@ import fastjsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from scripts.ledger import handovers as checks
 from scripts.ledger import kubectl as rendering
+from scripts.workspace.errors import YourTurn
 from tests.conftest import requires
 from tests.support import crds
 from tests.support.fork import ROOT, Fork
@@ -25,7 +27,14 @@ from tests.support.fork import ROOT, Fork
 ENVOY_GATEWAY = "github.com/envoyproxy/gateway@v1.9.1"
 OVERLAYS = sorted(path.parent.name for path in (ROOT / "k8s/overlays").glob("*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in (ROOT / "k8s/components").glob("*/kustomization.yaml"))
-COMBINATIONS = [list(c) for size in range(len(COMPONENTS) + 1) for c in itertools.combinations(COMPONENTS, size)]
+COMPONENTS.append(COMPONENTS.pop(COMPONENTS.index("flagger")))  # it goes by what the others have brought
+APART = {"autoscaling", "rollouts"}  # from flagger, which brings the one, and does what the other does
+COMBINATIONS = [
+    list(c)
+    for size in range(len(COMPONENTS) + 1)
+    for c in itertools.combinations(COMPONENTS, size)
+    if "flagger" not in c or not APART & set(c)
+]
 
 
 def load(path: str) -> list[dict[str, Any]]:
@@ -103,8 +112,16 @@ def test_every_overlay_renders_without_a_warning(name: str) -> None:
 def test_every_combination_of_components_renders_without_a_warning(combinations: list) -> None:
     for components, manifests in combinations:
         kinds = {m["kind"] for m in manifests}
-        assert ("HorizontalPodAutoscaler" in kinds) == ("autoscaling" in components)
-    assert len(combinations) == 2 ** len(COMPONENTS)
+        assert ("HorizontalPodAutoscaler" in kinds) == bool({"autoscaling", "flagger"} & set(components))
+        checks.pods_are_found(manifests, "the overlay")
+    assert len(combinations) == 5 * 2 ** (len(COMPONENTS) - 3)
+
+
+def test_flagger_comes_last_or_says_so(tmp_path: Path) -> None:
+    """Before the others it cannot change by what they find pods."""
+    overlay = combine(tmp_path, ["flagger", "network-policy"])
+    with pytest.raises(YourTurn, match="NetworkPolicy/serving does not find the pods of Flagger's copy"):
+        checks.pods_are_found(rendered(overlay), "the overlay")
 
 
 def test_envoy_gateway_knows_every_field_of_the_limits(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
-from scripts.environments import canary, forwarding, handover, lease, memory, pods, rollout
+from scripts.environments import canary, flagger, forwarding, handover, lease, memory, pods, rollout
 from scripts.environments.api import Api
 from scripts.environments.client import Endpoint
 from scripts.environments.memory import Memory
@@ -141,7 +141,7 @@ class Cluster:
 
     def _recalled(self, why: str) -> Memory:
         """Rebuilds the memory, once a process: the next write completes it."""
-        live = self.deployment()
+        live = self.answering()
         if not live:
             return Memory()
         if not self._recollection:
@@ -176,12 +176,17 @@ class Cluster:
         for line in remembered.inventory:  # before the number of pods is ours again: an autoscaler would fight it
             if SCALER in line and line not in map(identity, manifests):
                 self.objects.prune(line)
-        deployment = self.objects.apply(manifests)
+        late = handover.late(self.objects, manifests)
+        deployment = self.objects.apply([manifest for manifest in manifests if manifest not in late])
         if CANARY in remembered.inventory and not remembered.is_canary(target.release.label):
             self.objects.prune(CANARY)  # another release's: it answers no longer than it must
         self.wait(deployment)
-        if any(m["kind"] == "Rollout" for m in manifests):
-            handover.wait(self.objects, deployment)
+        is_new = target.release.label == self.ledger() != self.running()
+        handover.bring(self.objects, late, at_once=not is_new)
+        handover.wait(self.objects, manifests, deployment)
+        if flagger.owns(deployment):
+            self.wait(self.answering() or deployment)
+            handover.bring(self.objects, late)
 
     def note(self, manifests: list[Manifest]) -> Memory:
         """Remembers them before they are applied: an interruption must leave no unknown object. Returns what was known before."""
@@ -221,7 +226,7 @@ class Cluster:
     # --- what is there
 
     def running(self) -> str | None:
-        live = self.deployment()
+        live = self.answering()
         if not live:
             return None
         reference = pods.image(live["spec"]["template"]["spec"])
@@ -252,7 +257,7 @@ class Cluster:
     @contextmanager
     def servers(self, deployment: str) -> Generator[list[Endpoint]]:
         """Every pod of that Deployment by itself. Raises YourTurn if one runs another image than it says."""
-        live = self.deployment(deployment)
+        live = self.answering() if deployment == NAME else self.deployment(deployment)
         found, image = (self._pods(live), pods.image(live["spec"]["template"]["spec"])) if live else ([], "")
         found = [p for p in found if pods.serves_or_will(p) and pods.is_canary(p) == (deployment != NAME)]
         if wrong := [f"{p['metadata']['name']} runs {pods.image(p['spec'])}" for p in found if not pods.runs(p, image)]:
@@ -260,7 +265,7 @@ class Cluster:
         yield [forwarding.endpoint(self.api, pod) for pod in found]
 
     def obstacle(self, target: Target) -> str | None:
-        live = self.deployment()
+        live = self.answering()
         return pods.lost(target.release, self._pods(live) if live else [], settings.read().mirror(self.name))
 
     def touched(self) -> bool:
@@ -268,6 +273,11 @@ class Cluster:
 
     def deployment(self, name: str = NAME) -> Manifest | None:
         return self.objects.find("apps/v1", "Deployment", name)
+
+    def answering(self) -> Manifest | None:
+        """The Deployment whose pods answer: Flagger's copy, where it has made one."""
+        live = self.deployment()
+        return (flagger.owns(live) and self.deployment(flagger.COPY)) or live if live else None
 
     def _pods(self, deployment: Manifest) -> list[Manifest]:
         labels = ",".join(f"{k}={v}" for k, v in deployment["spec"]["selector"]["matchLabels"].items())

@@ -24,6 +24,7 @@ PRUNED = {
     "PrometheusRule": "monitoring.coreos.com/v1",
     **dict.fromkeys(("HTTPRoute", "GRPCRoute"), "gateway.networking.k8s.io/v1"),
     **dict.fromkeys(("Rollout", "AnalysisTemplate"), "argoproj.io/v1alpha1"),
+    **dict.fromkeys(("Canary", "MetricTemplate"), "flagger.app/v1beta1"),
     **dict.fromkeys(("BackendTrafficPolicy", "EnvoyExtensionPolicy"), "gateway.envoyproxy.io/v1alpha1"),
 }
 

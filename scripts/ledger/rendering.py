@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.ledger import architectures, kubectl, kustomization, objectives
+from scripts.ledger import architectures, handovers, kubectl, kustomization, objectives
 from scripts.release.releases import Release
 from scripts.workspace import files, git
 from scripts.workspace.errors import YourTurn
@@ -65,6 +65,7 @@ def _check(manifests: list[Manifest], folder: str, release: Release | None) -> N
         raise YourTurn(f"{folder}: a patch sets the image to {image}, in the place of the release's", edit)
     _check_volume(deployment, folder, release)
     objectives.check(manifests, folder)
+    handovers.pods_are_found(manifests, folder)
     if "replicas" in deployment["spec"] and any(m["kind"] == "HorizontalPodAutoscaler" for m in manifests):
         raise YourTurn(
             f"{folder} sets the replicas, and so would the autoscaler",

@@ -8,6 +8,8 @@ import copy
 import math
 from typing import Any
 
+from scripts.ledger import handovers
+from scripts.ledger.handovers import KEY
 from scripts.ledger.kustomization import NAME
 from scripts.workspace import settings
 from scripts.workspace.errors import YourTurn
@@ -15,17 +17,14 @@ from scripts.workspace.errors import YourTurn
 Manifest = dict[str, Any]
 CANARY = f"{NAME}-canary"  # the second Deployment
 LABEL = "pipeline/canary"  # of its pods, which the selector of the first one may match too
-KEY = "app.kubernetes.io/name"  # by which everything in k8s/base and k8s/components finds the pods
 ROUTES = ("HTTPRoute", "GRPCRoute")
 COPIED = ("Service", "NetworkPolicy", "PodMonitor")  # for pods that are called by another name
 
 
 def check(manifests: list[Manifest], environment: str) -> None:
     """Raises YourTurn for a share that no whole number of pods gives. An autoscaler's number is not known: there the nearest is taken."""
+    handovers.refuse_canary(manifests, environment)
     canary, beside = settings.read().canary(environment), _workload(manifests)["spec"].get("replicas")
-    if canary and any(m["kind"] == "Rollout" for m in manifests):
-        problem = f"the canary of {environment} is set in pyproject.toml and by the component rollouts"
-        raise YourTurn(problem, "take one of them out, and commit")
     if not canary or not beside or _routes(manifests):
         return
     possible = {_percent(number, beside): number for number in range(1, beside + 1)}

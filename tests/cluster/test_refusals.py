@@ -24,6 +24,8 @@ DEFINED = [  # kinds that components need and no bare cluster has, with any fiel
     ("envoyextensionpolicies", "EnvoyExtensionPolicy", "gateway.envoyproxy.io", "v1alpha1"),
     ("rollouts", "Rollout", "argoproj.io", "v1alpha1"),
     ("analysistemplates", "AnalysisTemplate", "argoproj.io", "v1alpha1"),
+    ("canaries", "Canary", "flagger.app", "v1beta1"),
+    ("metrictemplates", "MetricTemplate", "flagger.app", "v1beta1"),
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fork import ROOT
-from tests.test_overlays import COMPONENTS, combine, load, rendered
+from tests.test_overlays import APART, COMPONENTS, combine, load, rendered
 
 from .conftest import Cluster
 from .environment import deployer
@@ -39,8 +39,9 @@ LABELS = {"serving": "true", "pod-security.kubernetes.io/enforce": "restricted"}
 
 def examples(folder: Path) -> dict[str, Document]:
     """A whole object of each kind that k8s/ or the pipeline itself brings."""
-    overlay = combine(folder, [*COMPONENTS, "ingress/envoy-gateway"])
-    found = {manifest["kind"]: manifest for manifest in rendered(overlay)}
+    together = [[c for c in COMPONENTS if c not in some] for some in ({"flagger"}, APART)]
+    overlays = [combine(folder, [*components, "ingress/envoy-gateway"]) for components in together]
+    found = {manifest["kind"]: manifest for overlay in overlays for manifest in rendered(overlay)}
     found["Deployment"]["spec"]["replicas"] = 0
     return found | {"Namespace": {"metadata": {"labels": LABELS}}, "ConfigMap": {}, "Lease": {}}
 

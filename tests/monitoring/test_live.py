@@ -197,10 +197,10 @@ def found_as_in_a_cluster(port: int) -> dict[str, Any]:
     annotations = patch["spec"]["template"]["metadata"]["annotations"]
     labels = {
         **{f"annotation_{key.replace('.', '_').replace('/', '_')}": value for key, value in annotations.items()},
-        "label_app_kubernetes_io_name": "serving",
         "container_port_name": "rest",
     }
-    pods = [("serving-a", "1"), ("serving-b", "2")]  # the second has another image than the ledger says
+    # The second has another image than the ledger says, and the name of Flagger's copy.
+    pods = [("serving-a", "1", "serving"), ("serving-b", "2", "serving-primary")]
     targets = [
         {
             "targets": [f"127.0.0.1:{port}"],
@@ -208,10 +208,11 @@ def found_as_in_a_cluster(port: int) -> dict[str, Any]:
                 "__meta_kubernetes_namespace": HERE,
                 "__meta_kubernetes_pod_name": pod,
                 "__meta_kubernetes_pod_container_image": f"{NAME}@sha256:{digit * 64}",
+                "__meta_kubernetes_pod_label_app_kubernetes_io_name": name,
                 **{f"__meta_kubernetes_pod_{key}": value for key, value in labels.items()},
             },
         }
-        for pod, digit in pods
+        for pod, digit, name in pods
     ]
     grpc = {
         "targets": ["127.0.0.1:1"],

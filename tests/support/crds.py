@@ -23,11 +23,11 @@ def validators(module: str, *files: str) -> dict[str, Callable]:
         requires("tools", f"{module} cannot be had: {done.stdout}{done.stderr}")
     found = {}
     for file in files:
-        crd = YAML(typ="safe").load((Path(json.loads(done.stdout)["Dir"]) / file).read_text())
-        (version,) = (version for version in crd["spec"]["versions"] if version["storage"])
-        schema = _closed(version["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {"type": "object"}
-        found[crd["spec"]["names"]["kind"]] = fastjsonschema.compile(schema)
+        for crd in YAML(typ="safe").load_all((Path(json.loads(done.stdout)["Dir"]) / file).read_text()):
+            (version,) = (version for version in crd["spec"]["versions"] if version["storage"])
+            schema = _closed(version["schema"]["openAPIV3Schema"])
+            schema["properties"]["metadata"] = {"type": "object"}
+            found[crd["spec"]["names"]["kind"]] = fastjsonschema.compile(schema)
     return found
 
 
