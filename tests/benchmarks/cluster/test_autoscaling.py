@@ -50,7 +50,9 @@ spec: {group: metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versi
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: test-metrics}
-rules: [{apiGroups: [metrics.k8s.io], resources: [pods, nodes], verbs: [get, list]}]
+rules:
+  - {apiGroups: [metrics.k8s.io], resources: [pods, nodes], verbs: [get, list]}
+  - {nonResourceURLs: [/apis/metrics.k8s.io/*], verbs: [get]} # by which the API server knows it to be there
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
