@@ -2,7 +2,8 @@
 
 The server is `local`, or any server of the newest export, by its addresses: asked as often as it answers. The client uses CPU as well:
 where the server runs on this computer too, the figures measure both. An environment of k8s/overlays is asked at --rate, past its Service,
-and its pods say how it went; with metrics-server, also what it takes of them, and how many pods --wanted requests a second need.
+and its pods say how it went; with metrics-server, also what it takes of them, and how many pods --wanted requests a second need. Its pods
+are asked by port-forwards, which carry some hundred requests a second in all; fewer than --rate are said to be fewer.
 """
 
 import argparse
@@ -22,6 +23,7 @@ COLUMNS = {"model": "model", "api": "API", "clients": "clients", "per_second": "
 COLUMNS |= {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors"}
 OF_PODS = {"pod": "pod", "per_second": "req/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors"}
 OF_PODS |= {"cpu": "CPU", "memory": "memory"}
+REACHED = 0.8  # of --rate: a busy machine sends a little less
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +89,9 @@ def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_producti
     if not label:
         raise YourTurn(f"nothing is deployed to {name}", f"./pipeline deploy {name}")
     rows = capacity.measure(target, list(_requests(target.find(label).release)), rate, seconds)
+    if (came := sum(row["per_second"] for row in rows)) < REACHED * rate:
+        why = "more did not come through the port-forwards, or the pods had no time for them"
+        console.say(f"  not so many  {came:g} of {rate:g} requests a second came to the pods: {why}")
     limit = capacity.limit_of(target)
     needed = capacity.pods_for(wanted, rows, limit)
     if console.write_json(json, {"pods": rows, "wanted": wanted, "limit": limit, "needed": needed}):

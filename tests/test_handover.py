@@ -138,6 +138,26 @@ def test_a_failure_that_comes_or_that_stays_is_the_releases(before: list[dict[st
         read([(status, BEFORE) for status in [*before, canary("Failed", 4)]])
 
 
+class Live:
+    """What is there already: a Service of each name, with that selector."""
+
+    def __init__(self, **selectors: dict[str, str]):
+        self.services = {name: {"spec": {"selector": selector}} for name, selector in selectors.items()}
+
+    def find(self, _version: str, _kind: str, name: str) -> dict[str, Any] | None:
+        return self.services.get(name)
+
+
+def test_what_finds_pods_by_something_new_follows_them_and_flagger_begins_after_that() -> None:
+    old, new = {"app.kubernetes.io/name": "serving"}, {flagger.LABEL: "true"}
+    manifests = [{"kind": "Canary", "metadata": {"name": "serving"}}, DEPLOYMENT]
+    manifests += [
+        {"kind": "Service", "metadata": {"name": n}, "spec": {"selector": new}} for n in ("same", "other", "first")
+    ]
+    found = handover.late(cast(Objects, Live(same=new, other=old)), manifests)
+    assert [manifest["metadata"]["name"] for manifest in found] == ["other", "serving"]
+
+
 def test_flaggers_bounds_are_those_of_the_settings() -> None:
     (analysis,) = (document["spec"]["analysis"] for document in documents("flagger/canary"))
     bounds, settings = {m["name"]: m["thresholdRange"] for m in analysis["metrics"]}, Canary()
