@@ -110,6 +110,22 @@ TOLD = {
     "there": ([(canary("Succeeded"), COPIED)], ""),
     "there from the first": ([(canary("Initialized"), COPIED)], ""),
     "put back after a failure": ([(canary("Failed"), COPIED)], ""),
+    "a trial that was cut off": (
+        [(canary("Progressing", lastAppliedSpec="a"), COPIED), (canary("Succeeded", lastAppliedSpec="a"), COPIED)],
+        "it has not seen the new template yet",
+    ),
+    "ours after one that was cut off": (
+        [
+            (canary("Progressing", lastAppliedSpec="a"), COPIED),
+            (canary("Progressing", lastAppliedSpec="b"), COPIED),
+            (canary("Succeeded", lastAppliedSpec="b"), COPIED),
+        ],
+        "",
+    ),
+    "our own trial, looked at again": (
+        [(canary("Progressing", lastAppliedSpec="a"), BEFORE), (canary("Succeeded", lastAppliedSpec="a"), COPIED)],
+        "",
+    ),
     "an old failure": (
         [(canary("Failed", turn), BEFORE) for turn in (1, 2, 2, 3)],
         "it has not seen the new template yet",

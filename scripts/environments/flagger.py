@@ -16,19 +16,24 @@ KIND = ("flagger.app/v1beta1", "Canary", NAME)
 COPY = f"{NAME}-primary"
 LABEL = "pipeline/server"  # of the pods of both
 SETTLED = ("Initialized", "Succeeded", "Failed")
-TURNS = 3  # of Flagger's: the first may have begun before our template was there, the second sees it, by the third it is under way
+TRIAL = ("Progressing", "Waiting", "WaitingPromotion")  # the copy is not written yet
+TURNS = (
+    3  # of Flagger's: the first may have begun before our template was there, the second sees it, the third is of it
+)
 WHY = "Halt "  # as its events begin that say what was wrong
 
 
 class Verdict:
     """What Flagger makes of the Deployment's template, over several looks.
 
-    It does not say of which template a failure is. One that comes while we look is of ours, and so is one that stays.
+    It does not say of which template a failure is. One that comes while we look is of ours, and so is one that stays. A trial that is cut
+    off ends well for the other template: Flagger has to take up ours once more, or it would do nothing when the other one comes again.
     """
 
     def __init__(self, objects: Objects):
         self.objects, self._began = objects, False
         self._turns: set[str] = set()
+        self._cut_off: str | None = None  # the template whose trial ours has ended, as Flagger calls it; empty: none
 
     def __call__(self, deployment: Manifest) -> str:
         """How far it has come, in words; empty once the copy has it. Raises Failed if it was taken back."""
@@ -43,7 +48,10 @@ class Verdict:
             raise YourTurn(f"somebody has deleted Canary/{NAME}", "the same command again")
         status = canary.get("status", {})
         phase = status.get("phase", "")
-        if phase in SETTLED and copy and serves(copy, deployment):
+        has_ours = bool(copy) and serves(copy, deployment)
+        if self._cut_off is None:
+            self._cut_off = status.get("lastAppliedSpec", "") if has_ours and phase in TRIAL else ""
+        if phase in SETTLED and has_ours and status.get("lastAppliedSpec", "-") != self._cut_off:
             return ""
         if phase == "Failed":
             self._turns.add(status.get("lastTransitionTime", ""))  # of the last turn, while it stays

@@ -96,12 +96,14 @@ class Environment:
         return self.get("deployment/serving")["spec"]["template"]["spec"]["containers"][0]["image"]
 
     @contextmanager
-    def load(self, model: str = "instant", per_second: int = 10, kept: int = 1) -> Iterator["Load"]:
+    def load(
+        self, model: str = "instant", per_second: int = 10, kept: int = 1, service: str = "serving"
+    ) -> Iterator["Load"]:
         """Clients of each kind by REST and by gRPC on the Service, in the network of the node; counted when the block ends.
 
         Five kinds that ask ten times a second each: an interruption of a fiftieth of a second meets one of them.
         """
-        host = self.get("service/serving")["spec"]["clusterIP"]
+        host = self.get(f"service/{service}")["spec"]["clusterIP"]
         load = Load()
         command = [
             *self.cluster.in_node_network(),

@@ -7,9 +7,10 @@ import pytest
 from tests.support.fork import INSTANT, Fork
 
 from .conftest import Cluster
-from .environment import Environment, label
+from .environment import OVERLAY, Environment, label
 from .releases import ANSWER, publish
 from .test_disturbances import until
+from .test_refusals import DEFINED, define
 
 Release = dict[str, Any]
 BOUNDS = "steps = [50], minutes = 0.05, requests = 20, errors = 0.5, slower = 5"
@@ -119,3 +120,32 @@ def kill(dev: Environment, step: str) -> None:
     until(process, step)
     process.kill()
     process.communicate()
+
+
+def test_a_share_by_routes_is_taken_back_as_well(
+    served: Environment, releases: dict[str, Release], worse: dict[str, Release], cluster: Cluster
+) -> None:
+    """No gateway is here: what it would send to either Service is sent to each of them. Killed amid it, it is judged by the next run."""
+    define(cluster, *(kind for kind in DEFINED if kind[2] == "gateway.networking.k8s.io"))
+    served.fork.edit(f"{OVERLAY}/kustomization.yaml", "components: []", "components: [../../components/ingress]")
+    served.fork.edit("pyproject.toml", "steps = [50], minutes = 0.05", "steps = [5], minutes = 0.5")
+    served.fork.commit("shares by routes")
+    served.ok("deploy", "dev")
+    assert backends(served) == [("serving", None), ("serving", None)]
+
+    served.promote_again(worse["errs for 2 %"])
+    kill(served, "canary     5 % by the route")
+    assert backends(served) == 2 * [("serving", 95), ("serving-canary", 5)]
+    with served.load(per_second=20), served.load(per_second=100, service="serving-canary"):
+        error = served.refused("deploy", "dev")
+    assert SAID["errs for 2 %"] in error
+    assert backends(served) == [("serving", None), ("serving", None)]
+    served.serves(releases["two"])
+    assert " return " in newest(served)
+
+
+def backends(dev: Environment) -> list[tuple[str, int | None]]:
+    """Where the HTTPRoute and the GRPCRoute lead, with their weights."""
+    routes = dev.get("httproutes,grpcroutes")["items"]
+    found = [backend for route in routes for rule in route["spec"]["rules"] for backend in rule["backendRefs"]]
+    return [(backend["name"], backend.get("weight")) for backend in found]

@@ -1,9 +1,17 @@
-"""The number of pods, handed to an autoscaler and taken back: no request is lost, and no pod less answers than before."""
+"""What is handed to others: the number of pods, to an autoscaler and back, where no request is lost and no pod less answers than before;
+and the verdict on a release, to Argo Rollouts, whose status is written here as its controller writes it.
+"""
 
+import json
 import threading
 from typing import Any
 
+import pytest
+
+from .conftest import Cluster
 from .environment import OVERLAY, Environment
+from .test_disturbances import until
+from .test_refusals import DEFINED, define
 
 PODS = 3
 COMPONENT = "components: [../../components/autoscaling]"
@@ -55,3 +63,50 @@ def test_to_the_autoscaler_and_back(dev: Environment, releases: dict[str, Any]) 
         assert dev.get("horizontalpodautoscalers")["items"] == []
     assert lowest.found == PODS
     load.check(releases["one"])
+
+
+class Rollouts:
+    """Argo Rollouts, as far as `deploy` sees it."""
+
+    def __init__(self, dev: Environment):
+        self.dev = dev
+
+    def judge(self, phase: str, **status: Any) -> None:
+        deployment, rollout = self.dev.get("deployment/serving"), self.dev.get("rollout/serving")
+        seen = {"workloadObservedGeneration": str(deployment["metadata"]["generation"])}
+        seen["observedGeneration"] = str(rollout["metadata"]["generation"])
+        patch = json.dumps({"status": seen | {"phase": phase} | status})
+        self.dev.kubectl("patch", "rollout/serving", "--type=merge", f"--patch={patch}", "--field-manager=rollouts")
+
+
+@pytest.fixture
+def rollouts(dev: Environment, cluster: Cluster) -> Rollouts:
+    define(cluster, *(kind for kind in DEFINED if kind[2] == "argoproj.io"))
+    kustomization = f"{OVERLAY}/kustomization.yaml"
+    dev.fork.edit(kustomization, "components: []", "components: [../../components/rollouts]")
+    dev.fork.edit(kustomization, "  - path: replicas.yaml\n", "")
+    dev.fork.commit("as the component's README says")
+    return Rollouts(dev)
+
+
+def test_the_verdict_of_argo_rollouts_is_waited_for(rollouts: Rollouts, releases: dict[str, Any]) -> None:
+    dev, waiting = rollouts.dev, "rollout    Argo Rollouts: it has not seen the new template yet"
+    dev.promote(releases["one"])
+    process = dev.start("deploy", "dev")
+    until(process, waiting)
+    rollouts.judge("Progressing", message="more replicas need to be updated")
+    until(process, "rollout    Argo Rollouts: Progressing: more replicas need to be updated")
+    rollouts.judge("Healthy")
+    assert process.wait() == 0, process.communicate()[1]
+    dev.serves(releases["one"])
+
+    dev.promote(releases["two"])
+    process = dev.start("deploy", "dev")
+    until(process, waiting)
+    rollouts.judge("Degraded", abort=True, message='metric "errors" assessed Failed')
+    until(process, waiting)  # for the release before, which is put back
+    rollouts.judge("Healthy")
+    error = process.communicate()[1]
+    assert process.returncode == 1
+    assert 'Argo Rollouts has taken it back (Degraded: metric "errors" assessed Failed); release ' in error
+    dev.serves(releases["one"])
