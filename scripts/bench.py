@@ -91,7 +91,7 @@ def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_producti
     rows = capacity.measure(target, list(_requests(target.find(label).release)), rate, seconds)
     if (came := sum(row["per_second"] for row in rows)) < REACHED * rate:
         why = "more did not come through the port-forwards, or the pods had no time for them"
-        console.say(f"  not so many  {came:g} of {rate:g} requests a second came to the pods: {why}")
+        console.say(f"  too few    {came:g} of {rate:g} requests a second came to the pods: {why}")
     limit = capacity.limit_of(target)
     needed = capacity.pods_for(wanted, rows, limit)
     if console.write_json(json, {"pods": rows, "wanted": wanted, "limit": limit, "needed": needed}):

@@ -21,8 +21,10 @@ from scripts.workspace.errors import YourTurn
 
 LABEL = "pipeline.preview"  # the pull request's number
 OWNER = "pipeline.repository"  # an annotation: two forks may share a cluster
-# Routes would take the environment's traffic: a preview is asked through a port-forward. Its alerts would call somebody.
+# Routes would take the environment's traffic: a preview is asked through a port-forward. Its alerts would call somebody. A verdict by
+# requests would never come.
 LEFT_OUT = {"HTTPRoute", "GRPCRoute", "BackendTrafficPolicy", "EnvoyExtensionPolicy", "PrometheusRule"}
+LEFT_OUT |= {"Rollout", "AnalysisTemplate", "Canary", "MetricTemplate"}
 
 
 class Preview(Cluster):
