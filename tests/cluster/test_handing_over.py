@@ -74,8 +74,9 @@ class Rollouts:
     def judge(self, phase: str, **status: Any) -> None:
         deployment, rollout = self.dev.get("deployment/serving"), self.dev.get("rollout/serving")
         seen = {"workloadObservedGeneration": str(deployment["metadata"]["generation"])}
-        seen["observedGeneration"] = str(rollout["metadata"]["generation"] + 1)  # here a status is a change like any other
-        patch = json.dumps({"status": seen | {"phase": phase} | status})
+        # Here a status is a change like any other: it has no resource of its own.
+        seen["observedGeneration"] = str(rollout["metadata"]["generation"] + 1)
+        patch = json.dumps({"status": {"abort": None, "message": None} | seen | {"phase": phase} | status})
         self.dev.kubectl("patch", "rollout/serving", "--type=merge", f"--patch={patch}", "--field-manager=rollouts")
 
 
