@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from scripts.environments import flagger, handover
 from scripts.environments.objects import Objects
 from scripts.environments.refusals import Failed
-from scripts.ledger import shares
+from scripts.ledger import handovers, shares
 from scripts.workspace.canaries import Canary
 from scripts.workspace.errors import YourTurn
 from tests.support import crds
@@ -192,3 +192,8 @@ def test_a_canary_of_our_own_beside_it_is_refused(
     fork.edit("pyproject.toml", way, f"{way}, canary = {{ steps = [50] }}")
     with pytest.raises(YourTurn, match=rf"is set in pyproject\.toml and by the component {component}"):
         shares.check([DEPLOYMENT, other], "dev")
+
+
+def test_both_controllers_are_refused() -> None:
+    with pytest.raises(YourTurn, match="has the components rollouts and flagger, and each would own the pods"):
+        handovers.check([rollout(), {"kind": "Canary"}], "k8s/overlays/dev")

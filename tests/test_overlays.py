@@ -17,7 +17,7 @@ import fastjsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from scripts.ledger import handovers as checks
+from scripts.ledger import handovers
 from scripts.ledger import kubectl as rendering
 from scripts.workspace.errors import YourTurn
 from tests.conftest import requires
@@ -113,7 +113,7 @@ def test_every_combination_of_components_renders_without_a_warning(combinations:
     for components, manifests in combinations:
         kinds = {m["kind"] for m in manifests}
         assert ("HorizontalPodAutoscaler" in kinds) == bool({"autoscaling", "flagger"} & set(components))
-        checks.pods_are_found(manifests, "the overlay")
+        handovers.check(manifests, "the overlay")
     assert len(combinations) == 5 * 2 ** (len(COMPONENTS) - 3)
 
 
@@ -121,7 +121,7 @@ def test_flagger_comes_last_or_says_so(tmp_path: Path) -> None:
     """Before the others it cannot change by what they find pods."""
     overlay = combine(tmp_path, ["flagger", "network-policy"])
     with pytest.raises(YourTurn, match="NetworkPolicy/serving does not find the pods of Flagger's copy"):
-        checks.pods_are_found(rendered(overlay), "the overlay")
+        handovers.check(rendered(overlay), "the overlay")
 
 
 def test_envoy_gateway_knows_every_field_of_the_limits(tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ def refuse_canary(manifests: list[Manifest], environment: str) -> None:
         raise YourTurn(problem, "take one of them out, and commit")
 
 
-def pods_are_found(manifests: list[Manifest], folder: str) -> None:
-    """Raises YourTurn where something would find the pods of the Deployment, and not those of Flagger's copy, which answer."""
-    if not any(manifest["kind"] == "Canary" for manifest in manifests):
-        return
-    for manifest in manifests:
+def check(manifests: list[Manifest], folder: str) -> None:
+    """Raises YourTurn where two controllers would own the pods, or something would not find those of Flagger's copy, which answer."""
+    kinds = {manifest["kind"] for manifest in manifests}
+    if kinds >= COMPONENTS.keys():
+        problem = f"{folder} has the components {' and '.join(COMPONENTS.values())}, and each would own the pods"
+        raise YourTurn(problem, "take one of them out, and commit")
+    for manifest in manifests if "Canary" in kinds else []:
         found = manifest.get("spec", {}).get("podSelector") or manifest.get("spec", {}).get("selector") or {}
         if manifest["kind"] != "Deployment" and found.get("matchLabels", found).get(KEY) == NAME:
             problem = (

@@ -65,7 +65,7 @@ def _check(manifests: list[Manifest], folder: str, release: Release | None) -> N
         raise YourTurn(f"{folder}: a patch sets the image to {image}, in the place of the release's", edit)
     _check_volume(deployment, folder, release)
     objectives.check(manifests, folder)
-    handovers.pods_are_found(manifests, folder)
+    handovers.check(manifests, folder)
     if "replicas" in deployment["spec"] and any(m["kind"] == "HorizontalPodAutoscaler" for m in manifests):
         raise YourTurn(
             f"{folder} sets the replicas, and so would the autoscaler",
