@@ -57,6 +57,15 @@ def test_a_release_goes_to_the_first_environment_and_is_judged_against_all() -> 
     assert evaluate in [step.get("run") for step in jobs["train"]["steps"]]
 
 
+def test_a_release_of_an_earlier_commit_is_of_that_commit_in_every_job() -> None:
+    """So that `promote` sees where a later one is there."""
+    steps = [step for job in load("release")["jobs"].values() for step in job.get("steps", [])]
+    checkouts = [step["with"]["ref"] for step in steps if "actions/checkout@" in step.get("uses", "")]
+    assert checkouts == ["${{ inputs.commit }}"] * 4
+    (checkout, *_) = load("promote")["jobs"]["promote"]["steps"]
+    assert checkout["with"]["ref"] == "${{ inputs.source && (inputs.commit || github.sha) || 'main' }}"
+
+
 def test_a_rollback_asks_for_a_reason_and_for_nothing_of_an_earlier_run() -> None:
     document = load("rollback")
     assert document["on"]["workflow_dispatch"]["inputs"]["reason"]["required"] is True
