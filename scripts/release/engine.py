@@ -157,7 +157,8 @@ def _dated(engine, image, tag: str, seconds: int) -> str:
         return _loaded(engine, {"config.json": config, "manifest.json": json.dumps(manifest).encode()})
     except docker.errors.DockerException:
         pass
-    kept = oci.layers(engine.api.get_image(tag)) or oci.unpacked(diffs)
+    manifest = image.attrs.get("Descriptor", {}).get("digest", "")
+    kept = oci.layers(engine.api.get_image(tag), manifest) or oci.unpacked(diffs)
     try:
         return _loaded(engine, oci.layout(config, kept, tag))
     except docker.errors.DockerException:

@@ -13,17 +13,26 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 SMALL = 2**20  # bytes: a manifest is smaller, and a layer is not read into memory
 
 
-def layers(archive: Iterable[bytes]) -> list[dict[str, Any]]:
-    """The descriptors of the layers of the image in `archive`, as an engine with a containerd store saves it; none in any other form."""
+def layers(archive: Iterable[bytes], manifest: str = "") -> list[dict[str, Any]]:
+    """The descriptors of the layers of the image in `archive`, as an engine with a containerd store saves it; none in any other form.
+
+    The engine may have told the digest of its manifest: then no more is read than up to there, since all of it can be gigabytes.
+    """
+    small: dict[str, bytes] = {}
+    wanted = _blob(manifest) if manifest else "index.json"
     with tarfile.open(fileobj=_Stream(iter(archive)), mode="r|") as tar:
-        small = {entry.name: tar.extractfile(entry).read() for entry in tar if entry.isfile() and entry.size < SMALL}  # ty: ignore
-    if "index.json" not in small:
-        return []
-    found = json.loads(small["index.json"])
-    while "manifests" in found:
-        digest = found["manifests"][0]["digest"].replace(":", "/")
-        found = json.loads(small[f"blobs/{digest}"])
-    return [{key: layer[key] for key in ("mediaType", "digest", "size")} for layer in found["layers"]]
+        for entry in tar:
+            if entry.isfile() and entry.size < SMALL:
+                small[entry.name] = tar.extractfile(entry).read()  # ty: ignore
+            while wanted in small and "manifests" in (found := json.loads(small[wanted])):
+                wanted = _blob(found["manifests"][0]["digest"])
+            if wanted in small:
+                return [{key: layer[key] for key in ("mediaType", "digest", "size")} for layer in found["layers"]]
+    return []
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def unpacked(diffs: list[str]) -> list[dict[str, Any]]:
