@@ -19,7 +19,7 @@ import (
 
 const zone = ".svc.cluster.local."
 
-// newDNSCommand serves the cluster's names over UDP: A records of Services, nothing else.
+// newDNSCommand serves the cluster's names over UDP: A records of Services and of their pods' host names, nothing else.
 func newDNSCommand() *cobra.Command {
 	var kubeconfig, listen string
 	c := &cobra.Command{Use: "cluster-dns", RunE: func(*cobra.Command, []string) error {
@@ -47,9 +47,13 @@ type resolver struct {
 	slices   discoverylisters.EndpointSliceLister
 }
 
-// addresses of SERVICE.NAMESPACE.svc.cluster.local.: its cluster IP or, of a headless Service, its ready pods.
+// addresses of SERVICE.NAMESPACE.svc.cluster.local.: its cluster IP or, of a headless Service, its ready pods; of HOST before that, one of them.
 func (r resolver) addresses(name string) (ips []string, found bool) {
 	labelsOf := strings.Split(strings.TrimSuffix(name, zone), ".")
+	host := ""
+	if len(labelsOf) == 3 {
+		host, labelsOf = labelsOf[0], labelsOf[1:]
+	}
 	if !strings.HasSuffix(name, zone) || len(labelsOf) != 2 {
 		return nil, false
 	}
@@ -59,17 +63,20 @@ func (r resolver) addresses(name string) (ips []string, found bool) {
 		return nil, false
 	}
 	if s.Spec.ClusterIP != "None" {
-		return []string{s.Spec.ClusterIP}, true
+		return []string{s.Spec.ClusterIP}, host == ""
 	}
 	slices, _ := r.slices.EndpointSlices(namespace).List(labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: service}))
 	for _, slice := range slices {
 		for _, e := range slice.Endpoints {
+			if host != "" && (e.Hostname == nil || *e.Hostname != host) {
+				continue
+			}
 			if e.Conditions.Ready == nil || *e.Conditions.Ready {
 				ips = append(ips, e.Addresses...)
 			}
 		}
 	}
-	return ips, true
+	return ips, host == "" || ips != nil
 }
 
 func (r resolver) serve(address string) error {
