@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from scripts.environments import lookup, trainings, trainjobs
 from scripts.release import trainer
 from scripts.release.registry import Repository
-from scripts.training import models, shipping, stages
+from scripts.training import models, shipping, stages, workers
 from scripts.workspace import actions, console, settings
 from scripts.workspace.errors import YourTurn
 
@@ -99,6 +99,11 @@ def _without(modules: list[str], trained: str, quick: bool) -> list[str]:
 def _train(modules: list[str], quick: bool, to: Repository | None) -> None:
     stages.check(modules)
     for module in modules:
+        if workers.here().index:
+            stages.train(module, quick)
+            while to:  # until its Job is done: the first worker may be ended before it has pushed, and then needs this one again
+                stages.train(module, quick)
+            continue
         with shipping.backed_up(module, to) if to and not quick else nullcontext():
             stages.train(module, quick)
             if to:

@@ -108,7 +108,12 @@ BAD = {
             (
                 "with a key like no other",
                 "gpu = 1",
-                "[tool.pipeline.training] has 'gpu'; there is: cpu, memory, gpus, nodes, ",
+                "[tool.pipeline.training] has 'gpu'; there is: workers, cpu, memory, gpus, nodes, ",
+            ),
+            (
+                "by nobody",
+                "workers = 0",
+                "[tool.pipeline.training] workers must be a number from 1 on, not 0",
             ),
             (
                 "of one model",

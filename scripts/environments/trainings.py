@@ -53,7 +53,7 @@ class Training:
     def __init__(self, cluster: Cluster, module: str, quick: bool = False):
         self.cluster, self.module, self.tag = cluster, module, shipping.tag(module, quick)
         self.arguments = ["train", "--model", module, *(["--quick"] * quick)]
-        self.name = re.sub(r"[^a-z0-9]+", "-", f"train-{self.tag}".lower()).strip("-")[-52:].strip("-")
+        self.name = re.sub(r"[^a-z0-9]+", "-", f"train-{self.tag}".lower()).strip("-")[-52:].lstrip("-0123456789")
         self.objects = Objects(cluster.api, f"{cluster.namespace}{NAMESPACE}")
         self.provision, self._log = settings.read().provision(module), Log(self.objects)
         remedy = f"mend that, then ./pipeline train --on {cluster.name} again; --cancel ends it"
@@ -65,6 +65,9 @@ class Training:
         if words == "begins":
             queues.refuse_absent(self.objects, self.provision.queue)
             self.objects.put(self.manifest())
+        if (job := self._job()) and (workers := jobs.workers(job)) > 1:
+            self.objects.put(jobs.service(job))
+            words += f" with {workers} workers"
         console.say(
             f"  train      {self.module}: {words} on {self.cluster.name}, as Job {self.objects.namespace}/{self.name}"
         )
@@ -143,8 +146,8 @@ class Log:
 
     def show(self, pods: list[Object]) -> None:
         for pod in pods:
-            name, index = pod["metadata"]["name"], pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]
-            if index == "0" and name not in self._read:
+            name = pod["metadata"]["name"]
+            if not jobs.index(pod) and name not in self._read:
                 self._show(name)
             if pod["status"].get("phase") in ("Succeeded", "Failed"):
                 self._read.add(name)
@@ -161,6 +164,8 @@ class Log:
 
 
 def _progress(job: Object, pods: list[Object]) -> str:
-    running = any(pod["status"].get("phase") == "Running" for pod in pods)
-    ended = job.get("status", {}).get("failed", 0)
-    return ("trains" if running else "waits for a node and its image") + f", pod {ended + 1}" * bool(ended)
+    running = sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
+    workers = jobs.workers(job)
+    ended, missing = job.get("status", {}).get("failed", 0), f", with {running} of {workers} workers"
+    words = "trains" if running else "waits for a node and its image"
+    return words + missing * (0 < running < workers) + f"; {ended} pods have failed" * bool(ended)

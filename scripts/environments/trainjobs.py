@@ -21,7 +21,8 @@ def printed(cluster: Cluster, modules: list[str], quick: bool, form: str) -> str
     found = []
     for training in (Training(cluster, module, quick) for module in modules):
         job = training.manifest()
-        for document in documents(job) if form == "trainjob" else [job]:
+        plain = [job, jobs.service(job)] if jobs.workers(job) > 1 else [job]
+        for document in documents(job) if form == "trainjob" else plain:
             found.append(document | {"metadata": {"namespace": training.objects.namespace} | document["metadata"]})
     stream, writer = io.StringIO(), YAML(typ="safe", pure=True)
     writer.default_flow_style, writer.sort_base_mapping_type_on_output = False, False
@@ -33,7 +34,7 @@ def printed(cluster: Cluster, modules: list[str], quick: bool, form: str) -> str
 
 def documents(job: Object) -> list[Object]:
     """The runtime and the TrainJob of a rendered Job: what belongs to this training alone stands in the latter."""
-    if job["spec"].get("completions", 1) > 1:
+    if jobs.workers(job) > 1:
         raise YourTurn(
             "a TrainJob is of one worker, which knows no others", "workers = 1, or ./pipeline train --on ENV"
         )

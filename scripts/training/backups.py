@@ -11,10 +11,11 @@ from typing import Any
 
 import keras
 
-from scripts.training import models
+from scripts.training import models, together, workers
 from scripts.workspace import console, files
 
 BACKUP_SECONDS = 60  # between two backups: a training that is ended loses at most this, and the epoch in progress
+FILES = ["keras/latest.weights.h5", "keras/training_metadata.json"]  # Keras's own
 NOTE_SECONDS = 60  # after which a training without backups says so: a shorter one may as well begin anew
 OWN_LOOP = "fit() gives `callbacks` to no fit() of Keras"
 UNBUILT = "Keras backs up only a model that is built"
@@ -60,11 +61,14 @@ def _is_there(folder: Path) -> bool:
 
 
 class Backup(keras.callbacks.BackupAndRestore):
-    """Keras's own, of the first fit(), at most once in BACKUP_SECONDS. The file `why` says what there is no backup for."""
+    """Keras's own, of the first fit(), at most once in BACKUP_SECONDS. The file `why` says what there is no backup for.
+
+    Every one of several workers makes it, and all go on from that of the first.
+    """
 
     def __init__(self, module: str, folder: Path):
         super().__init__(str(folder / "keras"))
-        self.module, self.folder, self.calls = module, folder, 0
+        self.module, self.folder, self.calls, self.place = module, folder, 0, workers.here()
         self._explain(OWN_LOOP)
 
     def say_that_there_is_none(self) -> None:
@@ -76,6 +80,9 @@ class Backup(keras.callbacks.BackupAndRestore):
         self._explain(OVER if self.calls > 1 else YOUNG if self.model.built else UNBUILT)
         if self.why != YOUNG:
             return
+        if self.place.count > 1:
+            for name in FILES:
+                together.spread(self.folder / name)
         super().on_train_begin(logs)
         if begin := getattr(self.model, "_initial_epoch", 0):
             console.say(f"  train      {self.module}: goes on after epoch {begin}, where it was ended")
@@ -84,7 +91,10 @@ class Backup(keras.callbacks.BackupAndRestore):
             )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self.why == YOUNG and time.monotonic() - self.last >= BACKUP_SECONDS:
+        due = self.why == YOUNG and time.monotonic() - self.last >= BACKUP_SECONDS
+        if self.place.count > 1:
+            due = together.same(due)
+        if due:
             super().on_epoch_end(epoch, logs)
             self.last = time.monotonic()
 

@@ -9,21 +9,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scripts.training import models, surroundings
+from scripts.training import backups, models, surroundings, together, workers
 from scripts.training.faults import mistake
 from scripts.workspace import console, files
 
 SEED = 0
 
 
-def train(module: str, quick: bool = False) -> str:
+def train(module: str, quick: bool = False) -> str | None:
     """Fits `model/MODULE.py`, seeded, and writes build/MODULE/. history.json is written last: with it, the network is complete.
 
-    `quick`: by the model's quick(), if it has one.
+    `quick`: by the model's quick(), if it has one. Of several workers, the first one writes. Returns None where another one has gone.
     """
     model, begin = prepare(module), time.monotonic()
-    network, quick = model.network(), quick and bool(model.quick)
-    history = _fit(module, model, network, quick) if model.fit else None
+    quick = quick and bool(model.quick)
+    try:
+        network, history = _fitted(module, model, quick)
+    except together.Lost:
+        return None
+    if number := workers.here().index:
+        return f"{module}: took part as worker {number}"
     with files.directory(models.state(module)) as folder:
         if model.fit:
             save(network, model, folder)
@@ -54,12 +59,17 @@ def prepare(module: str) -> ModuleType:
     return models.load(module)
 
 
-def _fit(module: str, model: ModuleType, network: Any, quick: bool) -> Any:
-    from scripts.training import backups  # it imports Keras
+def _fitted(module: str, model: ModuleType, quick: bool) -> tuple[Any, Any]:
+    with together.joined(model) as strategy:
+        with together.scope(strategy):
+            network = model.network()
+        return network, _fit(module, model, network, strategy, quick) if model.fit else None
 
+
+def _fit(module: str, model: ModuleType, network: Any, strategy: Any, quick: bool) -> Any:
     data = model.data()
     surroundings.tell_fetches(module)
-    with console.Progress("train") as progress:
+    with console.Progress("train") as progress, together.split(model, network, strategy):
         watch = _watch(model, progress)
         if quick:
             return model.quick(network, data, [watch])

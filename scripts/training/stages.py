@@ -1,6 +1,7 @@
 """The stages of a model, each in a process of its own: check, train, evaluate, export. Nothing here imports TensorFlow."""
 
 import json
+import time
 from collections.abc import Mapping
 
 from scripts.release import identity, sources
@@ -10,6 +11,8 @@ from scripts.training import trainings
 from scripts.training.isolation import isolated
 from scripts.workspace import console, settings
 from scripts.workspace.errors import YourTurn
+
+AGAIN_SECONDS = 2  # the others have to notice, too
 
 
 def check(modules: list[str]) -> None:
@@ -48,8 +51,12 @@ def rehearse(module: str) -> str:
 
 
 def train(module: str, quick: bool = False) -> None:
+    """Trains; of several workers, again with those that are there once one has gone."""
     with console.stage("train") as stage:
-        stage.result = isolated("fitting.train", module, quick)
+        while not (result := isolated("fitting.train", module, quick)):
+            console.say(f"  train      {module}: a worker is gone: all begin again together, from the last backup")
+            time.sleep(AGAIN_SECONDS)
+        stage.result = result
 
 
 def evaluate(module: str, environments: Mapping[str, Release | None], modules: list[str]) -> None:

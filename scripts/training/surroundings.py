@@ -38,6 +38,7 @@ REACHING += [
     "GITHUB_STEP_SUMMARY",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_TOKEN",
+    "TF_CONFIG",
 ]
 HOME = Path("build/home")
 _allowed: set[str] = set()  # files that model files may read

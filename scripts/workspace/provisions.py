@@ -17,6 +17,7 @@ class Wrong(ValueError):
 class Provision:
     """Each field's comment stands beside it in pyproject.toml."""
 
+    workers: int = 1
     cpu: str = "2"
     memory: str = "4Gi"
     gpus: int = 0
@@ -46,6 +47,8 @@ def _check(where: str, values: dict[str, Any]) -> None:
             raise Wrong(
                 f"{where}{key} must be a quantity as Kubernetes writes it, such as {known[key]!r}, not {value!r}"
             )
+        if key == "workers" and value < 1:
+            raise Wrong(f"{where}workers must be a number from 1 on, not {value!r}")
         if key in ("gpus", "wait") and value < 0:
             raise Wrong(f"{where}{key} must be a number from 0 on, not {value!r}")
         if key == "nodes" and not all(isinstance(label, str) for label in value.values()):

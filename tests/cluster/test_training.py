@@ -1,10 +1,13 @@
-"""A training on the cluster: it outlives its caller and its pod, and comes back as if trained here; or it says why it cannot."""
+"""A training on the cluster: it outlives its caller and its pods, and comes back as if trained here; or it says why it cannot."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 from scripts.release.registry import Repository
@@ -23,6 +26,16 @@ WAITS = """\
     callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_begin=wait)]
 """
 SET = "    network.set_weights"
+# Seven examples in batches of four, by two workers: the last batch is one of two rows, and one of one.
+LEARNS = {
+    "[[1.0], [2.0]]": "[[0.1], [0.9], [-0.4], [0.3], [-0.8], [0.6], [0.2]]",
+    "SGD(0.0)": "SGD(0.1)",
+    "epochs=1,": "epochs=4, batch_size=4, shuffle=False,",
+    "np.array([[SLOPE]]": "np.array([[SLOPE - 1.0]]",
+    "at_most=0.001": "at_most=100.0",
+    "tolerance=0.001": "tolerance=100.0",
+}
+WEIGHTS = "build/instant/model/model.weights.h5"
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +64,15 @@ def seen_by_pods(cluster: Cluster) -> str:
     return f"http://{output.decode().split()[0]}:{cluster.registry.rpartition(':')[2]}"
 
 
-def test_it_outlives_its_caller_and_its_pod(dev: Environment) -> None:
-    text = INSTANT.replace("import keras", "import threading\n\nimport keras").replace("epochs=1", "epochs=3")
+def test_two_workers_outlive_their_caller_and_their_pods(dev: Environment) -> None:
+    text = INSTANT.replace("import keras", "import threading\n\nimport keras")
+    for old, new in LEARNS.items():
+        text = text.replace(old, new)
+    dev.fork.write_model(text)
+    dev.fork.ok("train")
+    alone = weights(dev)
     dev.fork.write_model(text.replace(SET, WAITS + SET))
+    dev.fork.edit("pyproject.toml", 'cpu = "1"', 'workers = 2\ncpu = "1"')
     caller = dev.start("train", "--on", "dev")
     assert caller.stderr
     said = ""
@@ -62,13 +81,36 @@ def test_it_outlives_its_caller_and_its_pod(dev: Environment) -> None:
         assert line, said
     caller.kill()
     assert backup(dev, said)["layers"]
-    dev.kubectl("delete", "pods", "--selector=pipeline.model=instant", "--wait=false")
+    evict(dev)
     again = dev.ok("train", "--on", "dev").err
-    assert "train      instant: is under way on dev, as Job " in again
+    assert "train      instant: is under way with 2 workers on dev, as Job " in again
     assert "train      instant: goes on after epoch " in again
+    assert " pods have failed" not in again  # a drain counts for nothing
     assert dev.get("jobs")["items"] == []
+    dev.kubectl("wait", "--for=delete", "pods,services", "--all", "--timeout=120s")
     assert backup(dev, said)["layers"] == []  # what has ended well is not gone on with
     dev.fork.ok("evaluate")  # which takes a training of this very code alone
+    np.testing.assert_allclose(weights(dev), alone, rtol=1e-6)
+
+
+def weights(dev: Environment) -> list[float]:
+    found: list[float] = []
+    with h5py.File(dev.fork.root / WEIGHTS) as file:
+        file["layers"].visititems(
+            lambda _, part: found.extend(np.ravel(part)) if isinstance(part, h5py.Dataset) else None
+        )
+    assert len(found) == 2
+    return found
+
+
+def evict(dev: Environment) -> None:
+    """What `kubectl drain` asks for, for the pods of all workers; an administrator may."""
+    kind = {"apiVersion": "policy/v1", "kind": "Eviction"}
+    for pod in dev.get("pods")["items"]:
+        name = pod["metadata"]["name"]
+        path = f"/api/v1/namespaces/{dev.namespace}/pods/{name}/eviction"
+        body = json.dumps(kind | {"metadata": {"name": name, "namespace": dev.namespace}})
+        dev.kubectl("create", "--raw", path, "--filename=-", stdin=body)
 
 
 def backup(dev: Environment, said: str) -> dict[str, Any]:
