@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from scripts.workspace.files import sha256
 from tests.support import github
-from tests.support.fork import Fork
+from tests.support.fork import ROOT, Fork
 from tests.support.github import (
     ABOUT,
     CHECKS,
@@ -227,7 +228,13 @@ def columns(table: str) -> str:
 
 @pytest.fixture(scope="module")
 def on_github(shared_fork: Fork) -> Fork:
+    """Where nothing is trained, so that no model is rehearsed each time."""
     shared_fork.git("remote", "add", "origin", f"https://github.com/{github.REPOSITORY}.git")
+    venv, lock = shared_fork.root / ".venv", shared_fork.root / "requirements/base.txt"
+    venv.unlink()
+    venv.mkdir()
+    (venv / "bin").symlink_to(ROOT / ".venv/bin")
+    (venv / "synced").write_text(f"base {sha256(lock)}")
     return shared_fork
 
 

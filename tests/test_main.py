@@ -36,15 +36,17 @@ def test_each_verb_has_its_tests(verb: str) -> None:
     assert list((ROOT / "tests").glob(f"**/test_{verb.replace('-', '_').removeprefix('un')}.py"))
 
 
+@pytest.fixture(scope="module")
+def help_of_all() -> str:
+    return subprocess.run(["./pipeline", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("verb", VERBS + STEPS)
-def test_each_verb_has_help_and_stands_in_the_readme(verb: str) -> None:
+def test_each_verb_has_help_and_stands_in_the_readme(shared_fork: Fork, help_of_all: str, verb: str) -> None:
     summary = (ast.get_docstring(ast.parse(file(verb).read_text())) or "").partition("\n")[0]
     assert len(summary) > 20
-    help_of_all = subprocess.run(["./pipeline", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"  {verb:<11} {summary}" in help_of_all
-    assert summary in subprocess.run(
-        ["./pipeline", verb, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.replace("\n", " ")
+    assert summary in shared_fork.ok(verb, "--help").out.replace("\n", " ")
     assert verb in STEPS or f"./pipeline {verb}" in (ROOT / "README.md").read_text()
 
 

@@ -16,7 +16,7 @@ ASKED = {
     "status local": "^  local .* right$",
     "history local": "^  .* deploy .* serving",
     "verify local": "^local: .* all right$",
-    "doctor": "^  ok +Python",
+    "doctor": "^  ok +model +model/instant.py: asked 2 examples",
     "diff dev --against HEAD~1": "spec.replicas: 1 → 3",
     "bench --clients 1 --seconds 0.1": "^  instant +rest +1 ",
     "report --against HEAD~1": "spec.replicas: 1 → 3",
@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     fork.ok("deploy", "local")
     fork.edit("k8s/overlays/dev/replicas.yaml", "replicas: 1", "replicas: 3")
     fork.commit("three replicas")
-    yield fork
+    yield fork.warm()
     fork.clean_up()
 
 
