@@ -8,7 +8,6 @@ import pytest
 from model import Gate
 from scripts.release.releases import Release
 from scripts.reports import wording
-from scripts.training import beside
 from tests.support.fork import INSTANT, Fork
 
 
@@ -24,12 +23,12 @@ def judge(fork: Fork, old: str, new: str):
     """Trains and evaluates the model with `new` in the place of `old`, against what serves."""
     assert old in INSTANT
     fork.write_model(INSTANT.replace(old, new))
-    fork.ok("train")
+    fork.given("train")
     return fork.run("evaluate", "--against", "local")
 
 
 def test_the_first_deployment_is_judged_by_its_own_gates(fork: Fork) -> None:
-    fork.ok("train")
+    fork.given("train")
     fork.ok("evaluate", "--against", "local")
     against = fork.read("build/instant/evaluation.json")["against"][0]
     assert against["rule"] == "local serves no model instant yet: only its own gates decide"
@@ -61,14 +60,14 @@ def test_slack_is_what_it_may_lose(serving: Fork) -> None:
     serving.write_model(
         INSTANT.replace("[[SLOPE]]", "[[SLOPE + 0.00002]]").replace("at_most=0.001", "at_most=0.001, slack=0.0005")
     )
-    serving.ok("train")
+    serving.given("train")
     serving.ok("evaluate", "--against", "local")
 
 
 def test_answers_that_change_are_counted(serving: Fork) -> None:
     """Another truth: as good on its own data, and yet every client gets other answers."""
     serving.write_model(SLOPE="3.0")
-    serving.ok("train")
+    serving.given("train")
     serving.ok("evaluate", "--against", "local")
     against = serving.read("build/instant/evaluation.json")["against"][0]
     assert (against["changed_held_out"], against["changed_examples"]) == (1, 1)
@@ -80,7 +79,7 @@ def test_a_serving_model_whose_metric_is_no_number_refuses(serving: Fork) -> Non
     error = "float(np.abs(predictions - targets).max())"
     never = f"{error} if {error} < 1 else float('nan')"
     serving.write_model(INSTANT.replace(error, never), SLOPE="3.0")
-    serving.ok("train")
+    serving.given("train")
     result = serving.run("evaluate", "--against", "local")
     assert result.code == 1
     refused = "instant is refused: local: loss of max_absolute_error is not a number, which must be <= 0"
@@ -93,7 +92,7 @@ def test_a_serving_model_whose_metric_is_no_number_refuses(serving: Fork) -> Non
 def test_an_undeclared_break_is_refused_and_a_declared_one_is_not(serving: Fork) -> None:
     renamed = INSTANT.replace('name="x"', 'name="z"').replace('inputs={"x"', 'inputs={"z"')
     serving.write_model(renamed)
-    serving.ok("train")
+    serving.given("train")
     result = serving.run("evaluate", "--against", "local")
     assert result.code == 1
     problem, remedy = result.err.splitlines()[-2:]
@@ -102,7 +101,7 @@ def test_an_undeclared_break_is_refused_and_a_declared_one_is_not(serving: Fork)
     assert remedy == "  next: keep what clients send and get, or declare the break: SIGNATURE = 2 in model/instant.py"
     assert serving.run("export").code == 1
     serving.write_model(renamed + "\nSIGNATURE = 2\n")
-    serving.ok("train")
+    serving.given("train")
     serving.ok("evaluate", "--against", "local")
     assert serving.read("build/instant/evaluation.json")["against"][0]["rule"].startswith(
         "a declared break with the clients of local"
@@ -123,7 +122,7 @@ def test_a_model_that_is_lost_is_refused_until_it_is_retired(serving: Fork) -> N
         'retired = ["instant"] in [tool.pipeline] of pyproject.toml'
     )
     serving.edit("pyproject.toml", 'models = ["instant"]', 'models = ["instant"]\nretired = ["instant"]')
-    serving.ok("train")
+    serving.given("train")
     result = serving.ok("evaluate", "--against", "local")
     assert "a declared break with the clients of local: instant is retired" in result.err
 
@@ -190,6 +189,8 @@ BREAKS = {
 
 @pytest.mark.parametrize("case", BREAKS)
 def test_what_breaks_clients(case: str) -> None:
+    from scripts.training import beside  # imports TensorFlow, which the other processes of a run need not
+
     signature, labels, expected = BREAKS[case]
     signatures = {"serving_default": SimpleNamespace(document=signature)}
     candidate = SimpleNamespace(signatures=signatures, model=SimpleNamespace(LABELS=labels))

@@ -33,12 +33,12 @@ def test_trainings_of_two_branches_with_what_was_changed(fork: Fork) -> None:
 
 def test_a_refused_one_is_kept_too(fork: Fork) -> None:
     fork.edit("model/instant.py", "at_most=0.001", "at_most=-1.0")
-    fork.ok("train")
+    fork.given("train")
     assert fork.run("evaluate").code == 1
     assert "refused" in fork.ok("compare").out
 
 
 def test_an_experiment_server_that_does_not_take_it_is_no_failure(fork: Fork, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    fork.ok("train")
+    fork.given("train")
     assert "next: ./pipeline add mlflow-skinny" in fork.ok("evaluate").err

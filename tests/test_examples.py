@@ -25,7 +25,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     """A fork that serves both, by the first command of docs/clients.md."""
     fork = Fork(tmp_path_factory.mktemp("examples") / "fork")
     up = shlex.split(blocks(CLIENTS, "sh")[0])
-    done = fork.command(*up[1:], DOCKER_HOST="unix:///nowhere/docker.sock")
+    fork.given("train --model rents --model languages")
+    done = fork.warm().command(*up[1:], DOCKER_HOST="unix:///nowhere/docker.sock")
     assert done.returncode == 0, done.stderr
     yield fork
     fork.clean_up()
@@ -76,7 +77,7 @@ def test_trying_out_works_as_it_stands(served: Fork) -> None:
     (served.root / "tests/test_rents.py").write_text(test)
     for line in "".join(blocks(TRYING_OUT, "sh")).splitlines():
         command = (
-            [sys.executable, "-m", "scripts", *shlex.split(line)[1:]]
+            [".venv/bin/python", "-m", "scripts", *shlex.split(line)[1:]]
             if line.startswith("./pipeline")
             else shlex.split(line)
         )

@@ -9,8 +9,7 @@ from tests.support.fork import INSTANT, Fork
 
 @pytest.fixture
 def evaluated(fork: Fork) -> Fork:
-    fork.ok("train")
-    fork.ok("evaluate")
+    fork.given("train", "evaluate")
     return fork
 
 
@@ -50,7 +49,7 @@ def test_a_second_export_leaves_the_first_alone(evaluated: Fork) -> None:
 
 
 def test_needs_a_passed_evaluation_of_this_very_model(fork: Fork) -> None:
-    fork.ok("train")
+    fork.given("train")
     result = fork.run("export")
     assert result.code == 1
     assert result.err == "error: there is no usable build/instant/evaluation.json\n  next: ./pipeline evaluate\n"
@@ -78,8 +77,7 @@ def test_refuses(fork: Fork, defect: str) -> None:
     old, new, message = BAD[defect]
     assert old in INSTANT
     fork.write_model(INSTANT.replace(old, new))
-    fork.ok("train")
-    fork.ok("evaluate")
+    fork.given("train", "evaluate")
     result = fork.run("export")
     assert result.code == 1, result.err
     assert re.search(f"^error: {re.escape(message)}", result.err)

@@ -23,7 +23,10 @@ PROXIES = dict.fromkeys(["http_proxy", "https_proxy", "HTTPS_PROXY", "grpc_proxy
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
     """A fork with a release, in a folder whose name has all that a name can have."""
     fork = Fork(tmp_path_factory.mktemp("machine") / 'it\'s "ours" \\ größer [x]')
-    fork.release()
+    fork.write_model()
+    fork.commit("instant")
+    for verb in ("train", "evaluate", "export"):
+        fork.ok(verb)
     yield fork
     fork.clean_up()
 

@@ -60,7 +60,7 @@ def test_a_new_model_stands_beside_mains(released: Fork) -> None:
     before = released.read("build/release/release.json")["id"][:12]
     released.write_model(INSTANT.replace("weights([np.array([[SLOPE]]", "weights([np.array([[SLOPE + 1e-5]]"))
     released.commit("a little off")
-    released.ok("train")
+    released.given("train")
     assert released.run("evaluate", "--against", "dev").code == 1  # it loses a little, and no slack is granted
     text = report(released)
     assert f"### Beside release `{before}`, which serves in dev" in text and "which must be <= 0: **refused**" in text
@@ -71,7 +71,7 @@ def test_a_new_model_stands_beside_mains(released: Fork) -> None:
 def test_a_refused_model_is_said_with_its_metrics(released: Fork) -> None:
     released.write_model(INSTANT.replace("weights([np.array([[SLOPE]]", "weights([np.array([[SLOPE + 1]]"))
     released.commit("far off")
-    released.ok("train")
+    released.given("train")
     assert released.run("evaluate").code == 1
     assert "| instant | max_absolute_error | 0 | 20 | <= 0.001: **refused** |" in report(released)
 

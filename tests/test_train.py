@@ -169,13 +169,15 @@ STRATEGY = """\
 def test_on_several_devices(fork: Fork) -> None:
     """Two of one processor, by MirroredStrategy: trained, judged and exported as on one."""
     start, end = INSTANT.index("    model = keras.Sequential"), INSTANT.index("\n\ndef fit(")
-    fork.release(INSTANT[:start] + STRATEGY + INSTANT[end:])
+    fork.write_model(INSTANT[:start] + STRATEGY + INSTANT[end:])
+    for verb in ("train", "evaluate", "export"):
+        fork.ok(verb)
     assert fork.read("build/instant/evaluation.json")["passed"]
 
 
 def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -> None:
     """Keras's settings in a home, and variables that Keras and TensorFlow read."""
-    fork.ok("train")
+    fork.given("train")
     before = weights(fork)
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
@@ -186,6 +188,7 @@ def test_nothing_of_the_user_s_decides_the_weights(fork: Fork, tmp_path: Path) -
 def test_a_breakpoint_has_the_terminal(fork: Fork) -> None:
     """By `up` as by `train`: the debugger reads what is typed."""
     fork.write_model(INSTANT.replace("    network.set_weights", "    breakpoint()\n    network.set_weights"))
+    fork.warm()
     environment = os.environ | {"DOCKER_HOST": "unix:///nonexistent.sock"}
     for verb in ("train", "up"):
         typed = "print('SLOPE', SLOPE)\nquit()\n"

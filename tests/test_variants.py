@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from scripts.training import variants as compressing
 from tests.support.fork import INSTANT, Fork
 
 IMPORT, GATES = "Gate, Split", 'GATES = [Gate("max_absolute_error", at_most=0.001)]\n'
@@ -35,7 +34,7 @@ REFUSED = {
 def test_refuses(fork: Fork, defect: str) -> None:
     variant, message = REFUSED[defect]
     fork.write_model(with_variant(variant))
-    fork.ok("train")
+    fork.given("train")
     result = fork.run("evaluate")
     assert result.code == 1, result.err
     assert result.err.splitlines()[-2].startswith(f"error: {message}")
@@ -45,7 +44,7 @@ def test_refuses(fork: Fork, defect: str) -> None:
 def test_one_that_saves_nothing_on_disk_is_not_exported(fork: Fork) -> None:
     """Its weights may pass a lax gate: the graph that restores them is what makes it larger."""
     fork.write_model(with_variant('Variant("int8", 2.0, "max_absolute_error", 0.01)'))
-    fork.ok("train")
+    fork.given("train")
     fork.ok("evaluate")
     result = fork.run("export")
     assert result.code == 1
@@ -88,6 +87,10 @@ def test_a_network_that_cannot_be_a_litert_file_is_refused_before_training(fork:
 
 def test_an_int8_kernel_is_near_the_original_channel_by_channel() -> None:
     """A channel a thousand times smaller than its neighbour keeps its two digits; one of zeros stays zero."""
+    from scripts.training import (
+        variants as compressing,
+    )  # imports TensorFlow, which the other processes of a run need not
+
     kernel = np.random.default_rng(0).standard_normal((50, 3)).astype("float32") * np.array([1, 0.001, 0], "float32")
     whole, scale = compressing._quantise(kernel)
     assert whole.dtype == np.int8

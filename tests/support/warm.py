@@ -29,8 +29,8 @@ server.sendall(json.dumps([os.getcwd(), sys.argv[3:], dict(os.environ)]).encode(
 server.shutdown(socket.SHUT_WR)
 answers = server.makefile()
 verb = int(answers.readline())
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, frame: os.kill(verb, number))
+signal.signal(signal.SIGINT, lambda number, frame: os.killpg(verb, number))
+signal.signal(signal.SIGTERM, lambda number, frame: os.kill(verb, number))
 sys.exit(int(answers.readline() or 137)) # nothing where it was killed
 """
 
@@ -67,6 +67,7 @@ def _serve(listener: socket.socket) -> None:
 
 def _run(client: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()  # Ctrl-C is of a whole group: the caller passes it on to this one
     _, files, _, _ = socket.recv_fds(client, 1, 3)
     with client.makefile("rw") as stream:
         folder, arguments, environment = json.load(stream)
@@ -75,5 +76,6 @@ def _run(client: socket.socket) -> None:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
+        sys.stdin = open(0)  # noqa: SIM115  (multiprocessing has put another in its place)
         stream.write(f"{become(folder, arguments, environment)}\n")
     os._exit(0)
