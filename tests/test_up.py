@@ -36,7 +36,7 @@ def test_shows_each_stage_with_its_time(up: Fork) -> None:
     stages = re.findall(r"^  ([\w-]+) .* \d+\.\d s$", up.first.stderr, flags=re.M)
     contained = [] if "  image      skipped: " in up.first.stderr else ["image", "test-image"]
     assert stages == ["check", "train", "evaluate", "export", *contained, "deploy", "verify"]
-    assert "  train      100/200  loss " in up.first.stderr
+    assert "  train      25/50  loss " in up.first.stderr
     assert "\x1b" not in up.first.stderr  # plain lines where there is no terminal
 
 
@@ -50,7 +50,7 @@ def test_leaves_a_server_that_holds_no_terminal_and_no_pipe(up: Fork) -> None:
 
 def test_a_second_one_reuses_everything(up: Fork) -> None:
     before = up.read("build/local/server.json")
-    second = up.command("up")
+    second = up.warm().command("up")
     assert second.returncode == 0
     assert "reused     release " in second.stderr
     assert "already served; 2 examples by REST and gRPC on 1 server: all right" in second.stderr
@@ -113,7 +113,7 @@ STAGES = {  # where Ctrl-C comes: in this function of the model, which is called
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_leaves_nothing_half_done_and_the_next_goes_on(fork: Fork, tmp_path: Path, stage: str) -> None:
     gate = Gate(fork, tmp_path, STAGES[stage])
-    process = fork.start("up")
+    process = fork.warm().start("up")
     with gate.reached():
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate()
