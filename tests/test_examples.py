@@ -35,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fork]:
 def ask(fork: Fork, program: list[str], text: str) -> str:
     """What `program` prints that reads `text`, in which the ports are this fork's."""
     text = text.replace(":8501", f":{fork.rest_port}").replace(":8500", f":{fork.grpc_port}")
-    done = subprocess.run(program, input=text, cwd=fork.root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(program, input=text, cwd=fork.root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

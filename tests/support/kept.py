@@ -52,7 +52,8 @@ def bring(fork: Fork, verbs: tuple[str, ...]) -> None:
 
     name = _content(fork, *verbs, fork.git("log", "-1", "--format=%ct %D"))
     made, build = _place(BUILDS, name, fill) / "build", fork.root / "build"
-    (build / "release").unlink(missing_ok=True)
+    if (made / "release").exists():
+        (build / "release").unlink(missing_ok=True)
     for module in made.glob("*/history.json"):
         shutil.rmtree(build / module.parent.name, ignore_errors=True)
     shutil.copytree(made, build, symlinks=True, dirs_exist_ok=True)
