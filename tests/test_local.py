@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.fork import Fork, Gate
 from tests.support.local import ask, history
@@ -113,14 +115,21 @@ def test_a_taken_port_is_named_with_its_owner(fork: Fork) -> None:
     assert "set rest_port in [tool.pipeline] of pyproject.toml" in result.err
 
 
-def test_two_at_once_one_wins_and_the_other_says_so(fork: Fork, tmp_path: Path) -> None:
+def test_two_at_once_one_wins_and_the_other_says_so(
+    fork: Fork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
     gate = Gate(fork, tmp_path, "def fit(")
-    first = fork.start("up")
+    first = fork.warm().start("up")
     with gate.reached():
         result = fork.run("up")
+        named = re.fullmatch(
+            r"error: \./pipeline up \(process (\d+)\) is at work here\n"
+            r"  next: wait for it to end, then the same command again\n",
+            result.err,
+        )
+        assert named, result.err
+        assert psutil.Process(int(named[1])).cwd() == str(fork.root)
     _, err = first.communicate()
     assert first.returncode == 0, err
     assert result.code == 1
-    assert result.err == (
-        f"error: ./pipeline up (process {first.pid}) is at work here\n  next: wait for it to end, then the same command again\n"
-    )

@@ -5,12 +5,14 @@ import os
 import signal
 
 import psutil
+import pytest
 
 from tests.support.fork import Fork
 from tests.support.local import ask
 
 
-def test_a_killed_server_shows_in_status_and_up_recovers(served: Fork) -> None:
+def test_a_killed_server_shows_in_status_and_up_recovers(served: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")  # no image is made
     pid = served.read("build/local/server.json")["pid"]
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [])
