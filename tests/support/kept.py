@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDER = Path(os.environ.get("PIPELINE_CACHE") or Path.home() / ".cache/pipeline")
 FORKS, BUILDS = FOLDER / "forks", FOLDER / "builds"
 # Of these so many are kept: of forks the two of a state of the code and those of the state before it; a build is small.
-MOST = {FORKS: 4, BUILDS: 100}
+MOST = {FORKS: 4, BUILDS: 60}
 BESIDE = re.compile(r"tests/(?!models/)|(docs|\.github|\.ci)/|[^/]+\.md$")  # no verb that makes something looks there
 _in_use: list[IO] = []  # locks, for as long as this process lives
 
