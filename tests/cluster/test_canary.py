@@ -96,7 +96,7 @@ def test_one_that_is_killed_is_ended_by_a_rollback_or_goes_on(
     served: Environment, releases: dict[str, Release]
 ) -> None:
     one, two = releases["one"], releases["two"]
-    with served.load() as load:
+    with served.load(per_second=25) as load:  # in three seconds enough to judge by
         served.promote_again(two)
         kill(served, "canary     new:")
         assert f"a canary of {label(two)} answers a share of the requests" in served.run("status", "dev").out
