@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from scripts.environments import jobs
@@ -44,3 +45,16 @@ def test_one_worker_is_told_nothing() -> None:
     job = jobs.manifest("train-x", "x", "image@sha256:0", [], {}, Provision())
     assert "completions" not in job["spec"]
     assert "TF_CONFIG" not in [one["name"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9])
+def test_the_parts_of_a_batch_are_the_batch(size: int, count: int) -> None:
+    from scripts.training import together
+
+    found = [[int(row) for row in together.part(np.int64(place), np.int64(size), count)] for place in range(count)]
+    if size < count:  # a convolution fails on no rows
+        assert found == [[0, size]] * count
+    else:
+        assert [row for begin, end in found for row in range(begin, end)] == list(range(size))
+        assert max(end - begin for begin, end in found) <= min(end - begin for begin, end in found) + 1
