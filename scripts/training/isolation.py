@@ -54,7 +54,7 @@ def _answer(stage: str, arguments: tuple, trace: IO[str]) -> bytes:
         with os.fdopen(ours, "rb") as pipe:
             answer = pipe.read()
     except BaseException:
-        os.kill(child, signal.SIGTERM)
+        os.kill(child, signal.SIGKILL)  # several workers' TensorFlow takes SIGTERM, and waits on
         os.waitpid(child, 0)
         raise
     _, status, usage = os.wait4(child, 0)
@@ -88,7 +88,7 @@ def _place(trace: str, modules: str | list[str]) -> str:
 def _run(pipe: int, stage: str, arguments: tuple) -> None:
     """Runs the function, sends its result or error, and ends. Only values that surely can be pickled are sent."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a training does not outlive its verb
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a training does not outlive its verb
     try:
         module, name = stage.split(".")
         function = getattr(importlib.import_module(f"scripts.training.{module}"), name)
