@@ -74,7 +74,7 @@ def run(
 
 
 def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_production: bool, json: str | None) -> int:
-    from scripts.environments import capacity, cluster
+    from scripts.environments import capacity
 
     overlays.check(name)
     if name == overlays.names()[-1] and not yes_production:
@@ -82,8 +82,7 @@ def _of_pods(name: str, rate: float, seconds: float, wanted: float, yes_producti
         raise YourTurn(
             problem, f"bench the one before it; or, if it has to be, ./pipeline bench {name} --yes-production"
         )
-    target = lookup.reachable(name)
-    if not isinstance(target, cluster.Cluster):
+    if not (target := lookup.reachable_cluster(name)):
         return 0
     label = target.running()
     if not label:

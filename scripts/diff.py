@@ -12,7 +12,7 @@ from scripts.workspace.errors import YourTurn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", help="a folder of k8s/overlays")
+    lookup.add_overlay(parser)
     parser.add_argument("--against", metavar="REVISION", help="a commit, branch or tag, in place of the cluster")
 
 

@@ -10,7 +10,7 @@ from scripts.environments import jobs
 from scripts.environments.cluster import Cluster
 from scripts.environments.objects import Objects
 from scripts.environments.reasons import Object, condition
-from scripts.environments.trainings import NAMESPACE, Training
+from scripts.environments.trainings import Training
 from scripts.release import trainer
 from scripts.release.registry import Repository
 from scripts.sources import pointers
@@ -55,10 +55,10 @@ def note(objects: Objects, name: str, commit: str | None) -> None:
         objects.note(job, {COMMIT: commit})
 
 
-def ended(cluster: Cluster) -> Mapping[str, list[str]]:
+def ended(objects: Objects) -> Mapping[str, list[str]]:
     """The Jobs of each commit for which a release waits, where all of them have ended."""
     found: dict[str, list[Object]] = {}
-    for job in Objects(cluster.api, f"{cluster.namespace}{NAMESPACE}").listed(jobs.API, "Job"):
+    for job in objects.listed(jobs.API, "Job"):
         if commit := job["metadata"].get("annotations", {}).get(COMMIT):
             found.setdefault(commit, []).append(job)
     return {

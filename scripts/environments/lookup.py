@@ -17,6 +17,10 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("environment", metavar="ENV", help="local, or a folder of k8s/overlays")
 
 
+def add_overlay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="a folder of k8s/overlays")
+
+
 def find(name: str) -> local.Local | cluster.Cluster:
     settings.refuse_unknown("environment", name, names())
     return local.read() if name == "local" else cluster.Cluster(name, settings.read().context(name))
@@ -29,6 +33,12 @@ def reachable(name: str) -> local.Local | cluster.Cluster | None:
         return target
     console.say(f"  skipped    no cluster is configured for {name}: set {_setting(name)}")
     return None
+
+
+def reachable_cluster(name: str) -> cluster.Cluster | None:
+    """As reachable(), of an overlay alone."""
+    overlays.check(name)
+    return with_cluster(name) if reachable(name) else None
 
 
 def with_cluster(name: str) -> cluster.Cluster:

@@ -47,6 +47,11 @@ def run(cluster: Cluster, modules: list[str], quick: bool, cancel: bool) -> None
             stage.result = f"{training.module}: trained on {cluster.name}, brought as {reference}"
 
 
+def place(cluster: Cluster) -> Objects:
+    """The objects of its trainings: they have a namespace of their own."""
+    return Objects(cluster.api, f"{cluster.namespace}{NAMESPACE}")
+
+
 class Training:
     """The training of model/MODULE.py, as it stands here, in the cluster of an environment."""
 
@@ -54,7 +59,7 @@ class Training:
         self.cluster, self.module, self.tag = cluster, module, shipping.tag(module, quick)
         self.arguments = ["train", "--model", module, *(["--quick"] * quick)]
         self.name = re.sub(r"[^a-z0-9]+", "-", f"train-{self.tag}".lower()).strip("-")[-52:].lstrip("-0123456789")
-        self.objects = Objects(cluster.api, f"{cluster.namespace}{NAMESPACE}")
+        self.objects = place(cluster)
         self.provision, self._log = settings.read().provision(module), Log(self.objects)
         remedy = f"mend that, then ./pipeline train --on {cluster.name} again; --cancel ends it"
         self.reasons = jobs.JobReasons(cluster.api, self.objects.namespace, self.name, remedy)

@@ -50,7 +50,7 @@ def _proposal(name: str, release: Release | None) -> dict[str, Any] | None:
     """The proposed promotion that is not merged; whether its pull request is still open, git does not know."""
     branch = f"{promotion.BRANCH}{name}"
     there = f"{REMOTE}{branch}"
-    if not git.exists(there) or not git.ask("merge-base", "--is-ancestor", there, "HEAD").returncode:
+    if not git.exists(there) or git.precedes(there, "HEAD"):
         return None
     proposed = Overlay(name).release(there)
     if not proposed or (release and proposed.label == release.label):

@@ -48,11 +48,7 @@ def came_later(environment: str, release: Release, reason: str, revision: str) -
 
 
 def _precedes(commit: str, other: str) -> bool:
-    return (
-        commit != other
-        and git.exists(other or "-")
-        and not git.ask("merge-base", "--is-ancestor", commit, other).returncode
-    )
+    return commit != other and git.exists(other or "-") and git.precedes(commit, other)
 
 
 def _has_code_of(revision: str, commit: str) -> bool:

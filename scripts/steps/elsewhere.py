@@ -4,25 +4,20 @@ After `wait` minutes of [tool.pipeline.training] it leaves a training to go on w
 `release` again when that has ended. Outputs `trained`, for `train --trained`, and `left`, true if one goes on. It runs no code of a model.
 """
 
-import argparse
-
 from scripts.environments import elsewhere, lookup
-from scripts.ledger import overlays
 from scripts.workspace import actions, console, git, settings
 
 LOOKS = "every three hours"  # resume.yml's schedule
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", help="a folder of k8s/overlays")
+add_arguments = lookup.add_overlay
 
 
 def run(environment: str) -> int:
-    overlays.check(environment)
-    if not lookup.reachable(environment):
+    if not (cluster := lookup.reachable_cluster(environment)):
         return 0
     commit = git.text("rev-parse", "HEAD")
-    found, left = elsewhere.trained(lookup.with_cluster(environment), settings.read().models, commit)
+    found, left = elsewhere.trained(cluster, settings.read().models, commit)
     actions.output(
         trained=",".join(f"{module}@{digest}" for module, digest in found.items()), left=str(bool(left)).lower()
     )

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(commit: str) -> int:
-    if commit and git.ask("merge-base", "--is-ancestor", commit, f"origin/{remote.branch()}").returncode:
+    if commit and not git.precedes(commit, f"origin/{remote.branch()}"):
         raise YourTurn(f"{remote.branch()} has no commit {commit}, of which a release was asked for", "merge it first")
     wanted = identity.of_release(settings.read().models)
     with console.stage("find") as stage:

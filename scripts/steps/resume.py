@@ -3,31 +3,23 @@
 A commit that main does not have any more is passed over. Where an environment has a later release, `promote` keeps it.
 """
 
-import argparse
-
-from scripts.environments import elsewhere, lookup
-from scripts.environments.objects import Objects
-from scripts.environments.trainings import NAMESPACE
+from scripts.environments import elsewhere, lookup, trainings
 from scripts.github import gh
-from scripts.ledger import overlays
 from scripts.workspace import console, git, remote
 
 RELEASES = "release.yml"  # the workflow
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", help="a folder of k8s/overlays")
+add_arguments = lookup.add_overlay
 
 
 def run(environment: str) -> int:
-    overlays.check(environment)
-    if not lookup.reachable(environment):
+    if not (cluster := lookup.reachable_cluster(environment)):
         return 0
-    cluster, branch = lookup.with_cluster(environment), remote.branch()
-    objects, main = Objects(cluster.api, f"{cluster.namespace}{NAMESPACE}"), remote.fetch(branch)
-    waiting = elsewhere.ended(cluster)
+    objects, branch = trainings.place(cluster), remote.branch()
+    main, waiting = remote.fetch(branch), elsewhere.ended(objects)
     for commit, names in waiting.items():
-        if not git.ask("merge-base", "--is-ancestor", commit, main).returncode:
+        if git.precedes(commit, main):
             gh.api("POST", f"actions/workflows/{RELEASES}/dispatches", {"ref": branch, "inputs": {"commit": commit}})
             console.say(f"  resume     {', '.join(names)} has ended: release is started again for {commit[:12]}")
         else:

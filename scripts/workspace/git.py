@@ -100,6 +100,11 @@ def exists(revision: str) -> bool:
     return not ask("cat-file", "-e", f"{revision}^{{commit}}").returncode
 
 
+def precedes(commit: str, other: str) -> bool:
+    """Whether `other` has the commit in its history, or is it; not where this clone has not both."""
+    return not ask("merge-base", "--is-ancestor", commit, other).returncode
+
+
 def refuse_shallow(what: str) -> None:
     """Raises YourTurn in a clone without its whole history, which could not say `what`."""
     if text("rev-parse", "--is-shallow-repository") == "true":
